@@ -1,0 +1,11 @@
+"""Files of footage: what is in them, their pictures and sound on the 25 fps grid, and clips written out.
+
+The only owner of PyAV and ffmpeg-python. Everything above sees upright, square-pixel, 8-bit yuv420p pictures.
+"""
+
+from vividhead.media.decode import GridFrame, key_frames, pictures
+from vividhead.media.encode import EncodeOptions, write_clip
+from vividhead.media.probe import Probe, probe
+from vividhead.media.sound import sound
+
+__all__ = ["EncodeOptions", "GridFrame", "Probe", "key_frames", "pictures", "probe", "sound", "write_clip"]
