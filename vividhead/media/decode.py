@@ -5,7 +5,7 @@ Axes: H W picture, C channel. Pictures travel as av.VideoFrame in yuv420p, uprig
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import av
 import av.error
 import cv2
 import numpy as np
-from av import VideoFrame
+from av import Packet, VideoFrame
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.stream import VideoStream
@@ -132,15 +132,7 @@ def _decoded(
                 last = time
                 yield time, frame
 
-    packets = container.demux(film)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except av.error.FFmpegError:
-            log.errors += 1
-            break
+    for packet in _packets(container, film, log):
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -150,6 +142,19 @@ def _decoded(
             log.pictures += 1
             yield from timed(upright(frame))
     yield from timed(upright.rest())
+
+
+def _packets(container: InputContainer, film: VideoStream, log: DecodeLog) -> Iterator[Packet]:
+    """The stream's packets up to its end or up to where the file is torn."""
+    packets = container.demux(film)
+    while True:
+        try:
+            yield next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            log.errors += 1
+            return
 
 
 def _from(path: Path, source: Source, start_s: Fraction, log: DecodeLog) -> Iterator[tuple[Fraction, VideoFrame]]:
@@ -196,16 +201,17 @@ def pictures(
     nominal = max(1 / Fraction(source.fps or GRID_FPS).limit_denominator(1001), Fraction(1, 240))
     frame = start_frame
     shown: tuple[Fraction, VideoFrame] | None = None
-    shown_at = -1
+    fresh = False
 
     def fill(until: Fraction) -> Iterator[GridFrame]:
         """Grid frames up to and including time `until` show the present picture, or a hole."""
-        nonlocal frame, shown_at
+        nonlocal frame, fresh
         while frame < end_frame and frame * grid <= until:
-            near = shown is not None and frame * grid >= shown[0] - max(half, nominal / 2)
-            repeated = shown is not None and near and shown_at == id(shown)
-            yield GridFrame(frame, shown[1] if shown is not None and near else None, repeated)
-            shown_at = id(shown) if near else -1
+            if shown is None or frame * grid < shown[0] - max(half, nominal / 2):
+                yield GridFrame(frame, None, False)
+            else:
+                yield GridFrame(frame, shown[1], not fresh)
+                fresh = False
             frame += 1
 
     for arrived in _from(path, source, start_frame * grid, log):
@@ -219,7 +225,7 @@ def pictures(
                 yield from fill(arrived[0] - half - Fraction(1, 10**6))
         elif frame * grid < arrived[0] - half:
             yield from fill(arrived[0] - half - Fraction(1, 10**6))
-        shown = arrived
+        shown, fresh = arrived, True
         if frame >= end_frame:
             return
     if shown is not None:
@@ -233,22 +239,35 @@ def key_frames(
 ) -> Iterator[tuple[float, VideoFrame]]:
     """Yield (seconds in source, picture) of key frames in the span, at least `min_gap_s` apart; nothing else is decoded."""
     zero = Fraction(*source.zero_s_in_container)
+    upright = _Upright(replace(source, interlaced=False))  # one field's combing does not hide a face
     with open_media(path) as container:
         film = _film(container)
-        film.codec_context.skip_frame = "NONKEY"
         if start_frame > 0:
-            try:
-                target = int((Fraction(start_frame, GRID_FPS) + zero) / film.time_base)
-                container.seek(target, stream=film, backward=True)
-            except av.error.FFmpegError:
-                return
+            container.seek(
+                int((Fraction(start_frame, GRID_FPS) + zero) / film.time_base), stream=film, backward=True
+            )
         last = -float("inf")
-        for time, picture in _decoded(container, film, source, DecodeLog()):
-            if time >= Fraction(end_frame, GRID_FPS):
+        for packet in _packets(container, film, DecodeLog()):
+            time = None if packet.pts is None else float(packet.pts * packet.time_base - zero)
+            if time is not None and time >= end_frame / GRID_FPS:
                 return
-            if float(time) >= last + min_gap_s:
-                last = float(time)
-                yield last, picture
+            if not packet.is_keyframe or (time is not None and time < last + min_gap_s):
+                continue
+            for frame in _lone_picture(film, packet):
+                time = float(frame.pts * frame.time_base - zero) if frame.pts is not None else last + min_gap_s
+                for picture in upright(frame):
+                    last = time
+                    yield time, picture
+
+
+def _lone_picture(film: VideoStream, packet: Packet) -> list[VideoFrame]:
+    """Decode one key packet by itself: drained and reset, so that no reordering delays or drops it."""
+    try:
+        frames = film.codec_context.decode(packet) + film.codec_context.decode(None)
+    except av.error.FFmpegError:
+        frames = []
+    film.codec_context.flush_buffers()
+    return frames
 
 
 @dataclass(slots=True)
