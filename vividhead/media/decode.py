@@ -248,13 +248,16 @@ def key_frames(
             )
         last = -float("inf")
         for packet in _packets(container, film, DecodeLog()):
-            time = None if packet.pts is None else float(packet.pts * packet.time_base - zero)
-            if time is not None and time >= end_frame / GRID_FPS:
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None or not packet.is_keyframe:
+                continue
+            time = float(stamp * packet.time_base - zero)
+            if time >= end_frame / GRID_FPS:
                 return
-            if not packet.is_keyframe or (time is not None and time < last + min_gap_s):
+            if time < last + min_gap_s:
                 continue
             for frame in _lone_picture(film, packet):
-                time = float(frame.pts * frame.time_base - zero) if frame.pts is not None else last + min_gap_s
+                frame.time_base = packet.time_base
                 for picture in upright(frame):
                     last = time
                     yield time, picture
