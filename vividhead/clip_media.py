@@ -1,0 +1,95 @@
+"""What scores look at: a clip's face crops, mesh and sound, kept in memory at half the size of RGB.
+
+One minute of 256 px crops is 147 MB, the most that one clip can hold.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vividhead.faces import FaceMesh
+from vividhead.media.decode import Planes, rgb_from_i420
+from vividhead.records import SAMPLES_PER_FRAME, Box, Clip, Source
+from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, OtherFace
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCrop:
+    """One frame's face crop as I420, and the square of the source picture it was cut from."""
+
+    i420: NDArray[np.uint8]
+    x0_px: int
+    y0_px: int
+    side_px: int
+
+
+def cut_face(picture: Planes, box: Box) -> FaceCrop:
+    """Cut the square of 1.8 face boxes around `box`, even-placed so that chroma stays aligned."""
+    side = max(8, round((box[3] - box[1]) * FACE_CROP_SCALE / 2) * 2)
+    x0 = round(((box[0] + box[2]) - side) / 4) * 2
+    y0 = round(((box[1] + box[3]) - side) / 4) * 2
+    return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side)
+
+
+class BufferedClipMedia:
+    """`score.ClipMedia` over face crops cut while decoding. See there for what each property means."""
+
+    def __init__(
+        self,
+        clip: Clip,
+        source: Source,
+        boxes: Sequence[Box],
+        faces: Sequence[FaceCrop],
+        detected_frames: Sequence[int],
+        others: Sequence[OtherFace],
+        speech_spans_s: Sequence[tuple[float, float]],
+        sound: Callable[[int, int], NDArray[np.float32]],
+        beat: Callable[[], None],
+    ) -> None:
+        """Take the clip's frames and a way to its sound: `sound(start_frame, end_frame)` in source frames."""
+        self.clip = clip
+        self.source_width_px = source.width_px or 0
+        self.source_height_px = source.height_px or 0
+        self.detected_frames = detected_frames
+        self.others = others
+        self.speech_spans_s = speech_spans_s
+        self.box_xyxy_px_T4 = np.array(boxes, np.float32)
+        self._faces = faces
+        self._sound = sound
+        self._beat = beat
+        self._mesh: NDArray[np.float32] | None = None
+        self._audio: NDArray[np.float32] | None = None
+
+    @property
+    def crop_xyxy_px_T4(self) -> NDArray[np.float32]:
+        squares = [(f.x0_px, f.y0_px, f.x0_px + f.side_px, f.y0_px + f.side_px) for f in self._faces]
+        return np.array(squares, np.float32)
+
+    @property
+    def landmarks_TNC(self) -> NDArray[np.float32]:
+        if self._mesh is None:
+            with FaceMesh() as mesh:
+                self._mesh = np.stack(list(mesh.points(crop for _, crop in self.faces())))
+        return self._mesh
+
+    @property
+    def has_mesh(self) -> bool:
+        """Has a score asked for the mesh already?"""
+        return self._mesh is not None
+
+    @property
+    def audio_S(self) -> NDArray[np.float32]:
+        if self._audio is None:
+            self._audio = self._sound(self.clip.start_frame, self.clip.end_frame)
+            assert len(self._audio) == self.clip.n_frames * SAMPLES_PER_FRAME
+        return self._audio
+
+    def face_HWC(self, frame: int) -> NDArray[np.uint8]:
+        return rgb_from_i420(self._faces[frame].i420)
+
+    def faces(self, step: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for frame in range(0, len(self._faces), step):
+            self._beat()
+            yield frame, self.face_HWC(frame)
