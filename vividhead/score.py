@@ -115,6 +115,10 @@ class Score(ABC):
     def measure(self, clip: ClipMedia) -> Mapping[str, float | Unknown]:
         """Return a value or an `Unknown` for every name in `fields`; raise `Unmeasurable` when there is none."""
 
+    def keep(self, clip: ClipMedia) -> Mapping[str, NDArray[np.float32]]:
+        """Arrays to store beside the numbers, by name; called after `measure` succeeded on the same clip."""
+        return {}
+
 
 def score_names() -> list[str]:
     """Names of all scores: the files in `vividhead/scores/`."""

@@ -40,6 +40,7 @@ class Look:
     frame: int
     faces: list[tuple[Box, float]]
     tracks: list[int | None] = field(default_factory=list)
+    """One for each of `faces`; empty until the look is linked."""
 
 
 @dataclass(slots=True)
@@ -131,20 +132,18 @@ class ShotFinder:
 class Watcher:
     """Reads one span's grid frames in order and yields them with their tracks settled.
 
-    `looks`, `cuts` and `tracks` hold what was seen, for the record. Numbers of tracks and shots go on from the
-    span before.
+    `looks` and `cuts` hold what was seen in the span, for the record; `shot_of` every track's shot. Numbers of
+    tracks and shots go on from span to span.
     """
 
-    def __init__(
-        self, options: TrackOptions, detector: FaceDetector, first_track: int = 0, first_shot: int = 0
-    ) -> None:
-        """Take the options, the process's detector, and the first numbers to give away."""
+    def __init__(self, options: TrackOptions, detector: FaceDetector) -> None:
+        """Take the options and the process's detector."""
         self.options = options
         self.looks: list[Look] = []
         self.cuts: list[int] = []
-        self.tracks: list[FaceTrack] = []
-        self.shot = first_shot
-        self._next_track = first_track
+        self.shot_of: dict[int, int] = {}
+        self._tracks: list[FaceTrack] = []
+        self._shot = 0
         self._detector = detector
         self._active: list[FaceTrack] = []
         self._unlinked: deque[Look] = deque()
@@ -177,6 +176,11 @@ class Watcher:
         if held:
             yield from self._flush(held, shots, held[-1].frame + 1)
 
+    def next_span(self) -> None:
+        """Forget the span's looks and cuts; the next span begins a new shot."""
+        self.looks, self.cuts = [], []
+        self._shot += 1
+
     def _flush(self, held: deque[GridFrame], shots: ShotFinder, end: int) -> Iterator[Watched]:
         """The run of pictures ends at `end`: settle all that is held."""
         self._link(shots, end)
@@ -185,8 +189,8 @@ class Watcher:
             yield self._settled(held.popleft())
 
     def _settled(self, grid: GridFrame) -> Watched:
-        boxes = {t.number: smoothed_box(t.sightings, grid.frame) for t in self.tracks if t.has(grid.frame)}
-        self.tracks = [t for t in self.tracks if t.end_frame is None or t.end_frame > grid.frame]
+        self._tracks = [t for t in self._tracks if t.end_frame is None or t.end_frame > grid.frame]
+        boxes = {t.number: smoothed_box(t.sightings, grid.frame) for t in self._tracks if t.has(grid.frame)}
         return Watched(grid.frame, grid.picture, boxes)
 
     def _look(self, frame: int, picture: Planes) -> None:
@@ -217,7 +221,7 @@ class Watcher:
             self._begin_shot(cut)
 
     def _begin_shot(self, frame: int) -> None:
-        self.shot += 1
+        self._shot += 1
         self._shot_start = frame
 
     def _end_all(self, end: int) -> None:
@@ -248,12 +252,8 @@ class Watcher:
     def _start(self, frame: int, box: Box) -> int:
         fresh_shot = frame - self._shot_start < self.options.detect_every_frames
         start = self._shot_start if fresh_shot else frame
-        track = FaceTrack(self._next_track, self.shot, start, [Sighting(frame, box)])
-        self._next_track += 1
-        self.tracks.append(track)
+        track = FaceTrack(len(self.shot_of), self._shot, start, [Sighting(frame, box)])
+        self.shot_of[track.number] = track.shot
+        self._tracks.append(track)
         self._active.append(track)
         return track.number
-
-    @property
-    def next_track(self) -> int:
-        return self._next_track
