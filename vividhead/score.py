@@ -28,6 +28,15 @@ FACE_CROP_SCALE = 1.8
 """Side of a face crop in units of the (smoothed) detected face box's side."""
 
 
+def _face_disc() -> NDArray[np.bool_]:
+    from_centre = np.arange(FACE_CROP_PX) + 0.5 - FACE_CROP_PX / 2
+    return np.hypot(from_centre[:, None], from_centre) < FACE_CROP_PX / FACE_CROP_SCALE / 2
+
+
+FACE_DISC_HW = _face_disc()
+"""Which pixels of a face crop are face: the circle inside the face box."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One number a score yields: its unit, what it means, and the range it must lie in."""
@@ -132,8 +141,8 @@ def score_class(name: str) -> type[Score]:
     """The score's class, for its declared fields; loads no model."""
     if name not in score_names():
         near = difflib.get_close_matches(name, score_names(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError("scores", [f"no score {name!r}{hint} There are {', '.join(score_names())}"])
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError("scores", [f"no score {name!r}; {hint}there are {', '.join(score_names())}"])
     module = importlib.import_module(f"vividhead.scores.{name}")
     found = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
     scores = [c for c in found if issubclass(c, Score)]
@@ -165,7 +174,7 @@ def measure(name: str, media: ClipMedia) -> Measurement:
         values = {k: None if isinstance(v, Unknown) else round(float(v), 6) for k, v in result.items()}
         for key, value in values.items():
             declared = cls.fields[key]
-            if value is not None and not declared.low <= value <= declared.high:
+            if value is not None and not (math.isfinite(value) and declared.low <= value <= declared.high):
                 raise VividHeadError(f"{name}.{key} = {value} is outside {declared.low} … {declared.high}")
     except Unmeasurable as why:
         return row("unmeasurable", why.code, why.detail)
