@@ -61,7 +61,7 @@ class Scan:
     bridge_silence_s: float = quantity(2.0, "s", 0, 60, "shorter silences do not end a span")
     pad_s: float = quantity(1.0, "s", 0, 30, "added before and after the speech of a span")
     face_confidence: float = quantity(0.5, "", 0.05, 0.99, "how sure of a face the detector must be")
-    max_face_gap_s: float = quantity(3.0, "s", 0, 60, "between looks this near without a face there is none")
+    max_face_gap_s: float = quantity(3.0, "s", 0, 60, "two looks this near without a face mean none between")
     min_look_gap_s: float = quantity(1.0, "s", 0, 60, "key frames nearer to the last look are passed over")
 
 
@@ -206,7 +206,7 @@ def _check_names(pipeline: Pipeline, mistakes: Mistakes) -> None:
     from vividhead.score import score_names
 
     if not is_path(pipeline.filters) and pipeline.filters not in shipped_names("filters"):
-        mistakes.add("filters", unshipped("filters", pipeline.filters))
+        mistakes.add(f"filters {pipeline.filters!r}", unshipped("filters", pipeline.filters))
     names = score_names()
     for score in pipeline.measure.scores:
         if score not in names:

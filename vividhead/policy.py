@@ -162,7 +162,7 @@ def _rule(score: str, field: str, line: object, mistakes: Mistakes) -> Rule | No
     declared = score_class(score).fields
     already = len(mistakes.lines)
     if field not in declared:
-        mistakes.add(where, "is no field" + instead(field, declared, f"{score} has"))
+        mistakes.add(where, "is no field" + instead(field, declared, "its fields are"))
     if not isinstance(line, Mapping):
         mistakes.add(where, f'must be {{ min = …, max = …, why = "…" }}, not {shown(line)}')
         return None
@@ -199,5 +199,6 @@ def _limits(where: str, line: Mapping[str, Any], mistakes: Mistakes) -> dict[str
 def _check_range(where: str, limits: Mapping[str, float], declared: "Field", mistakes: Mistakes) -> None:
     for end, limit in limits.items():
         if not declared.low <= limit <= declared.high:
-            spread = f"{plain(declared.low)} … {plain(declared.high)} {declared.unit}".rstrip()
+            unit = f" {declared.unit}" if declared.unit not in ("", "1") else ""
+            spread = f"{plain(declared.low)} … {plain(declared.high)}{unit}"
             mistakes.add(where, f"{end} {plain(limit)} is outside what the field can be: {spread}")

@@ -129,9 +129,9 @@ def shipped_names(kind: Kind) -> list[str]:
 
 
 def unshipped(kind: Kind, name: str) -> str:
-    """The rest of a sentence saying that there is no shipped file of this `name`."""
-    known = instead(name, shipped_names(kind), f"shipped {kind} are")
-    return f"{name!r} is not there{known}; a file of your own is named with / or {_TOML_SUFFIX}"
+    """What to say of a `name` or path behind which there is no file."""
+    known = instead(Path(name).stem, shipped_names(kind), f"shipped {kind} are")
+    return f"is not there{known}; a file of your own is named with / or {_TOML_SUFFIX}"
 
 
 def read_settings(kind: Kind, name_or_path: str) -> tuple[Path, str, dict[str, Any]]:
@@ -144,18 +144,21 @@ def read_settings(kind: Kind, name_or_path: str) -> tuple[Path, str, dict[str, A
     elif name_or_path in shipped_names(kind):
         path = shipped(kind) / f"{name_or_path}{_TOML_SUFFIX}"
     else:
-        raise ConfigError(kind, [unshipped(kind, name_or_path)])
+        raise ConfigError(name_or_path, [unshipped(kind, name_or_path)])
     try:
         text = path.read_bytes().decode("utf-8-sig")  # Windows editors put a mark before the first key
-        return path, text, tomllib.loads(text)
-    except FileNotFoundError as fault:
-        raise ConfigError(kind, [unshipped(kind, name_or_path)]) from fault
-    except OSError as fault:
-        raise ConfigError(name_or_path, [f"cannot be read: {fault.strerror}"]) from fault
     except UnicodeDecodeError as fault:
         raise ConfigError(name_or_path, [f"is not UTF-8 text (byte {fault.start})"]) from fault
+    except (FileNotFoundError, ValueError) as fault:  # ValueError: no path can be so
+        raise ConfigError(name_or_path, [unshipped(kind, name_or_path)]) from fault
+    except OSError as fault:
+        raise ConfigError(name_or_path, [f"cannot be read: {fault.strerror}"]) from fault
+    try:
+        return path, text, tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # tomllib's own error, or a number or nesting without end
-        raise ConfigError(name_or_path, [f"is not TOML: {fault}"]) from fault
+        end = f"the end, line {text.count(chr(10)) + 1}"
+        mistake = f"is not TOML: {fault}".replace("end of document", end)
+        raise ConfigError(name_or_path, [mistake]) from fault
 
 
 def number(value: object, where: str, mistakes: Mistakes) -> float | None:
