@@ -38,20 +38,24 @@ def _solutions() -> Any:  # mediapipe is untyped
 
 
 class FaceDetector:
-    """MediaPipe's full-range face detector. One per process; not safe to share between threads."""
+    """MediaPipe's full-range face detector, and its short-range one where that finds nothing.
 
-    fingerprint = "mediapipe-0.10.21/face_detection_full_range_sparse"
+    The full-range model flickers on faces that fill the picture, the short-range one misses small faces.
+    One per process; not safe to share between threads.
+    """
+
+    fingerprint = "mediapipe-0.10.21/face_detection_full_range_sparse+short_range"
 
     def __init__(self, min_confidence: float) -> None:
-        """Load the model; faces under `min_confidence` (0 … 1) are not reported."""
-        self._model = _solutions().face_detection.FaceDetection(
-            model_selection=1, min_detection_confidence=min_confidence
-        )
+        """Load the models; faces under `min_confidence` (0 … 1) are not reported."""
+        detection = _solutions().face_detection
+        self._full = detection.FaceDetection(model_selection=1, min_detection_confidence=min_confidence)
+        self._short = detection.FaceDetection(model_selection=0, min_detection_confidence=min_confidence)
 
     def detect(self, picture_HWC: NDArray[np.uint8]) -> list[DetectedFace]:
         """Find faces in an RGB picture; largest first."""
         height, width = picture_HWC.shape[:2]
-        found = self._model.process(picture_HWC).detections or []
+        found = self._full.process(picture_HWC).detections or self._short.process(picture_HWC).detections or []
         faces = []
         for detection in found:
             box = detection.location_data.relative_bounding_box

@@ -149,6 +149,7 @@ class Watcher:
         self._unlinked: deque[Look] = deque()
         self._shot_start = 0
         self._next_look = 0
+        self._last_seen = 0
 
     def watch(self, frames: Iterable[GridFrame]) -> Iterator[Watched]:
         """Yield every frame given, about a second late, with the boxes of the tracks that hold it."""
@@ -158,11 +159,13 @@ class Watcher:
         for grid in frames:
             if start is None:
                 start = self._next_look = self._shot_start = grid.frame
+                self._last_seen = grid.frame - self.options.max_gap_frames - 1
             held.append(grid)
             if grid.picture is None:
+                hole_begins = len(held) > 1
                 yield from self._flush(held, shots, grid.frame)
-                shots, self._next_look = ShotFinder(self.options), grid.frame + 1
-                self._begin_shot(grid.frame + 1)
+                self._shot += hole_begins
+                shots, self._next_look, self._shot_start = ShotFinder(self.options), grid.frame + 1, grid.frame + 1
                 continue
             planes = Planes(grid.picture)
             if not grid.repeated:
@@ -201,7 +204,10 @@ class Watcher:
             x0, y0, x1, y1 = (round(v * scale, 2) for v in face.box)
             faces.append(((x0, y0, x1, y1), round(face.confidence, 3)))
         self._unlinked.append(Look(frame, faces))
-        self._next_look = frame + (self.options.detect_every_frames if faces else self.options.search_every_frames)
+        if faces:
+            self._last_seen = frame
+        lost = frame - self._last_seen > self.options.max_gap_frames
+        self._next_look = frame + (self.options.search_every_frames if lost else self.options.detect_every_frames)
 
     def _link(self, shots: ShotFinder, until: int) -> None:
         """Assign the looks before `until`, where all cuts are known, to tracks."""

@@ -4,8 +4,18 @@ The only owner of PyAV and ffmpeg-python. Everything above sees upright, square-
 """
 
 from vividhead.media.decode import GridFrame, key_frames, pictures
-from vividhead.media.encode import EncodeOptions, write_clip
+from vividhead.media.encode import ClipWriter, EncodeOptions, flac
 from vividhead.media.probe import Probe, probe
 from vividhead.media.sound import sound
 
-__all__ = ["EncodeOptions", "GridFrame", "Probe", "key_frames", "pictures", "probe", "sound", "write_clip"]
+__all__ = [
+    "ClipWriter",
+    "EncodeOptions",
+    "GridFrame",
+    "Probe",
+    "flac",
+    "key_frames",
+    "pictures",
+    "probe",
+    "sound",
+]

@@ -207,11 +207,8 @@ def pictures(
         """Grid frames up to and including time `until` show the present picture, or a hole."""
         nonlocal frame, fresh
         while frame < end_frame and frame * grid <= until:
-            if shown is None or frame * grid < shown[0] - max(half, nominal / 2):
-                yield GridFrame(frame, None, False)
-            else:
-                yield GridFrame(frame, shown[1], not fresh)
-                fresh = False
+            yield GridFrame(frame, shown[1] if shown is not None else None, not fresh)
+            fresh = shown is None
             frame += 1
 
     for arrived in _from(path, source, start_frame * grid, log):

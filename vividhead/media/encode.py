@@ -41,49 +41,59 @@ def _cropper(picture: VideoFrame, crop: tuple[int, int, int, int], side_px: int)
     return graph
 
 
-def write_clip(
-    pictures: Iterable[VideoFrame],
-    crop_xyxy_px: tuple[int, int, int, int],
-    audio_S: NDArray[np.float32],
-    options: EncodeOptions,
-) -> tuple[bytes, bytes, int]:
-    """Encode upright yuv420p `pictures` (one per grid frame) and their 16 kHz mono sound.
+class ClipWriter:
+    """Encodes one clip, picture by picture: H.264 with one thread and closed GOPs, AAC, in an mp4.
 
-    Returns (mp4 bytes, flac bytes, frames written). One x264 thread, closed GOPs, no dates or host names in the
-    file: the same input gives the same bytes.
+    No dates or host names in the file: the same input gives the same bytes.
     """
-    file = io.BytesIO()
-    bitexact = {"fflags": "+bitexact", "movflags": "+faststart"}
-    with av.open(file, "w", format="mp4", options=bitexact) as out:
-        film = out.add_stream("libx264", rate=GRID_FPS)
+
+    def __init__(
+        self, crop_xyxy_px: tuple[int, int, int, int], audio_S: NDArray[np.float32], options: EncodeOptions
+    ) -> None:
+        """Take the still crop in source pixels and the clip's 16 kHz mono sound."""
+        self._crop, self._audio_S, self._options = crop_xyxy_px, audio_S, options
+        self._file = io.BytesIO()
+        container_options = {"fflags": "+bitexact", "movflags": "+faststart"}
+        self._out = av.open(self._file, "w", format="mp4", options=container_options)
+        self._film = self._out.add_stream("libx264", rate=GRID_FPS)
+        self._voice = self._out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        self._set_up()
+        self._graph: Graph | None = None
+        self.n_frames = 0
+
+    def _set_up(self) -> None:
+        film, options = self._film, self._options
         film.width = film.height = options.side_px
         film.pix_fmt = "yuv420p"
-        film.codec_context.thread_count = 1
-        film.codec_context.color_range = 1
-        film.codec_context.colorspace = film.codec_context.color_primaries = film.codec_context.color_trc = 1
+        context = film.codec_context
+        context.thread_count = 1
+        context.color_range = context.colorspace = context.color_primaries = context.color_trc = 1
         film.options = {
             "crf": str(options.crf), "preset": options.preset, "flags": "+bitexact+cgop",
             "x264-params": f"keyint={options.gop_frames}:min-keyint={options.gop_frames}:scenecut=0:open-gop=0",
         }  # fmt: skip
-        voice = out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
-        voice.bit_rate = options.aac_kbps * 1000
-        voice.options = {"flags": "+bitexact"}
-        graph: Graph | None = None
-        count = 0
-        for picture in pictures:
-            graph = graph or _cropper(picture, crop_xyxy_px, options.side_px)
-            picture.pts, picture.time_base = count, Fraction(1, GRID_FPS)
-            graph.push(picture)
-            cropped = graph.pull()
-            assert isinstance(cropped, VideoFrame)
-            cropped.pts, cropped.time_base = count, Fraction(1, GRID_FPS)
-            out.mux(film.encode(cropped))
-            count += 1
-        out.mux(film.encode(None))
-        for block in _audio_frames(audio_S, "fltp", 1024):
-            out.mux(voice.encode(block))
-        out.mux(voice.encode(None))
-    return file.getvalue(), flac(audio_S), count
+        self._voice.bit_rate = options.aac_kbps * 1000
+        self._voice.options = {"flags": "+bitexact"}
+
+    def add(self, picture: VideoFrame) -> None:
+        """Encode the next grid frame: an upright yuv420p picture of the source. It is not changed."""
+        self._graph = self._graph or _cropper(picture, self._crop, self._options.side_px)
+        self._graph.push(picture)
+        cropped = self._graph.pull()
+        assert isinstance(cropped, VideoFrame)
+        cropped.pts, cropped.time_base = self.n_frames, Fraction(1, GRID_FPS)
+        cropped.pict_type = 0
+        self._out.mux(self._film.encode(cropped))
+        self.n_frames += 1
+
+    def finish(self) -> bytes:
+        """Write what is left and the sound; return the mp4."""
+        self._out.mux(self._film.encode(None))
+        for block in _audio_frames(self._audio_S, "fltp", 1024):
+            self._out.mux(self._voice.encode(block))
+        self._out.mux(self._voice.encode(None))
+        self._out.close()
+        return self._file.getvalue()
 
 
 def flac(audio_S: NDArray[np.float32]) -> bytes:

@@ -1,0 +1,279 @@
+"""The chain of stages for one run: what is to be done next, given what the ledger holds. Runs nothing itself.
+
+    ingest ─▶ (duplicates) ─▶ per segment: scan ─▶ measure ─▶ more ─▶ pack
+                                                     │          └ scores that an earlier policy had skipped
+                                                     └ stops at a segment without a span, a clip, a kept clip
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from vividhead import score
+from vividhead.cascade import is_known, wants_more
+from vividhead.clips import GEOMETRY_VERSION
+from vividhead.ingest import mark_duplicates, segments
+from vividhead.ledger import Ledger
+from vividhead.measure import Measured
+from vividhead.pipeline import Pipeline, digest_of
+from vividhead.plain import from_plain
+from vividhead.policy import Policy, judge
+from vividhead.records import Clip, Decision, Listed, Measurement, Segment, Source
+from vividhead.scan import Scan
+
+STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
+"""Raise one when that stage's code may give another result for the same input."""
+
+Stage = Literal["ingest", "scan", "measure", "more", "pack"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every unit of a run needs to know. Travels to workers as plain values."""
+
+    dataset: str
+    pipeline: Pipeline
+    policy: Policy
+    entry: str = "vividhead.stages:run_unit"
+    """The function that runs a unit, `module:name`; tests inject faults here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The unit of work, retry and commit."""
+
+    stage: Stage
+    key: str
+    """Its name in the ledger: made of all that its result depends on."""
+    listed: Listed
+    source: Source | None = None
+    segment: Segment | None = None
+    clip_ids: tuple[str, ...] = ()
+    """The clips that `more` and `pack` are about."""
+
+    @property
+    def seconds(self) -> float:
+        """Footage it covers."""
+        if self.segment is None:
+            return 0.0
+        return (self.segment.end_frame - self.segment.start_frame) / 25
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a unit has no result. `transient`: tried again by the next run, not written to the ledger."""
+
+    code: str
+    detail: str
+    transient: bool = False
+
+
+def ingest_key(listed: Listed, pipeline: Pipeline) -> str:
+    """Of the uri, its size and time of change: an unchanged file is not hashed again."""
+    try:
+        stat = Path(listed.uri).stat()
+        seen = f"{stat.st_size}:{stat.st_mtime_ns}"
+    except OSError as fault:
+        seen = type(fault).__name__
+    text = f"{listed.uri}|{seen}|{digest_of(pipeline.ingest)}|{STAGE_VERSION['ingest']}"
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def scan_key(segment: Segment, pipeline: Pipeline) -> str:
+    digest = digest_of(
+        pipeline.scan, str(pipeline.clips.min_s), pipeline.track.detector_width_px, STAGE_VERSION["scan"]
+    )
+    return f"{segment.segment_id}-{segment.end_frame:07d}-{digest}"
+
+
+def measure_key(segment: Segment, pipeline: Pipeline) -> str:
+    """Not of the policy nor of the scores: what they leave out is added by `more`."""
+    digest = digest_of(
+        scan_key(segment, pipeline), pipeline.track, pipeline.clips, pipeline.pack.side_px,
+        GEOMETRY_VERSION, STAGE_VERSION["measure"],
+    )  # fmt: skip
+    return f"{segment.segment_id}-{digest}"
+
+
+def more_key(base: str, asked: Iterable[str]) -> str:
+    return f"{base}.{hashlib.sha256('|'.join(sorted(asked)).encode()).hexdigest()[:16]}"
+
+
+def pack_key(clip_id: str, pipeline: Pipeline) -> str:
+    p = pipeline.pack
+    digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"])
+    return f"{clip_id}-{digest}"
+
+
+@dataclass(slots=True)
+class SegmentState:
+    """Everything the ledger knows of one segment."""
+
+    segment: Segment
+    source: Source
+    scan: Scan | None = None
+    measured: Measured | None = None
+    rows: dict[str, dict[str, Measurement]] = field(default_factory=dict)
+    """clip_id → score → row; the newest answer of each."""
+    array_parts: list[tuple[str, str]] = field(default_factory=list)
+    """(stage, key) of commits with arrays, oldest first."""
+    failure: Failure | None = None
+    pack_failures: dict[str, Failure] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> Sequence[Clip]:
+        return self.measured.clips if self.measured is not None else ()
+
+
+def load_segment(ledger: Ledger, segment: Segment, source: Source, pipeline: Pipeline) -> SegmentState:
+    """Read a segment's commits and merge later measurements into the first."""
+    state = SegmentState(segment, source)
+    record = ledger.read("scan", scan_key(segment, pipeline))
+    if record is None or _failed(state, record):
+        return state
+    state.scan = from_plain(Scan, record["scan"])
+    base = measure_key(segment, pipeline)
+    record = ledger.read("measure", base)
+    if record is None or _failed(state, record):
+        return state
+    state.measured = from_plain(Measured, record["measured"])
+    state.array_parts.append(("measure", base))
+    for row in state.measured.measurements:
+        state.rows.setdefault(row.clip_id, {})[row.score] = row
+    for key in ledger.keys("more", f"{base}."):
+        record = ledger.read("more", key)
+        if record is None or "failed" in record:
+            continue
+        state.array_parts.append(("more", key))
+        for data in record["measurements"]:
+            row = from_plain(Measurement, data)
+            if not is_known(state.rows[row.clip_id].get(row.score)):
+                state.rows[row.clip_id][row.score] = row
+    return state
+
+
+def _failed(state: SegmentState, record: Mapping[str, Any]) -> bool:
+    if "failed" in record:
+        state.failure = from_plain(Failure, record["failed"])
+    return "failed" in record
+
+
+class Chain:
+    """One run's sources and segments, and the next unit of each."""
+
+    def __init__(self, job: Job, ledger: Ledger, listed: Sequence[Listed]) -> None:
+        """Take what is to be curated; nothing is read yet."""
+        self.job = job
+        self.ledger = ledger
+        self.listed = listed
+        self.sources: list[Source] = []
+        self.segments: dict[str, SegmentState] = {}
+        self._transient: dict[tuple[str, str], Failure] = {}
+        self._packable: set[str] = set()
+
+    def ingest_units(self) -> list[Unit]:
+        """Files not hashed and probed yet."""
+        units = []
+        for entry in self.listed:
+            key = ingest_key(entry, self.job.pipeline)
+            if self.ledger.read("ingest", key) is None:
+                units.append(Unit(stage="ingest", key=key, listed=entry))
+        return units
+
+    def settle_sources(self, packed: Iterable[str]) -> list[Unit]:
+        """After ingest: find duplicates, cut segments, and return the first unit of each unfinished segment.
+
+        `packed` names the pack keys whose bytes are at hand.
+        """
+        self._packable = set(packed)
+        found = [self._source(entry) for entry in self.listed]
+        self.sources = mark_duplicates(found)
+        units: list[Unit] = []
+        for source in self.sources:
+            if source.outcome == "ready":
+                for segment in segments(source, self.job.pipeline):
+                    units += self.advance(segment, source)
+        return units
+
+    def _source(self, listed: Listed) -> Source:
+        key = ingest_key(listed, self.job.pipeline)
+        failure = self._transient.get(("ingest", key))
+        record = self.ledger.read("ingest", key)
+        if record is not None and "failed" not in record:
+            return replace(from_plain(Source, record["source"]), listed=listed)
+        if record is not None:
+            failure = from_plain(Failure, record["failed"])
+        if failure is None:
+            failure = Failure("failed.changed", "the file changed while it was read; run the same command again")
+        unread = "unread-" + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest()
+        return Source(source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail)
+
+    def advance(self, segment: Segment, source: Source) -> list[Unit]:
+        """Re-read the segment from the ledger; its next unit, or none when it is through."""
+        pipeline, names = self.job.pipeline, self.job.pipeline.measure.scores
+        state = load_segment(self.ledger, segment, source, pipeline)
+        self.segments[segment.segment_id] = state
+        common = {"listed": source.listed, "source": source, "segment": segment}
+        if state.failure is not None:
+            return []
+        if state.scan is None:
+            return self._next(Unit(stage="scan", key=scan_key(segment, pipeline), **common), state)
+        base = measure_key(segment, pipeline)
+        if state.measured is None:
+            return self._next(Unit(stage="measure", key=base, **common), state)
+        exhaustive = pipeline.measure.exhaustive
+        asked = [
+            clip_id
+            for clip_id in (c.clip_id for c in state.clips)
+            if wants_more(names, state.rows.get(clip_id, {}), self.job.policy, exhaustive)
+        ]
+        if asked:
+            missing = [
+                f"{clip_id}:{name}:{score.score_class(name).version}"
+                for clip_id in asked
+                for name in names
+                if not is_known(state.rows[clip_id].get(name))
+            ]
+            key = more_key(base, [self.job.policy.digest, *missing])
+            return self._next(Unit(stage="more", key=key, clip_ids=tuple(asked), **common), state)
+        unpacked = [
+            c.clip_id
+            for c in state.clips
+            if self.decision(state, c.clip_id).kept and not self._is_packed(state, c.clip_id)
+        ]
+        if not unpacked:
+            return []
+        first = min(unpacked, key=[c.clip_id for c in state.clips].index)
+        return self._next(Unit(stage="pack", key=pack_key(first, pipeline), clip_ids=tuple(unpacked), **common), state)
+
+    def _is_packed(self, state: SegmentState, clip_id: str) -> bool:
+        key = pack_key(clip_id, self.job.pipeline)
+        if key in self._packable:
+            return True
+        record = self.ledger.read("pack", key)
+        if record is not None and "failed" in record:
+            state.pack_failures[clip_id] = from_plain(Failure, record["failed"])
+            return True
+        return record is not None and self.ledger.part("pack", key, "tar").is_file()
+
+    def _next(self, unit: Unit, state: SegmentState) -> list[Unit]:
+        failure = self._transient.get((unit.stage, unit.key))
+        if failure is not None and unit.stage == "pack":
+            state.pack_failures |= dict.fromkeys(unit.clip_ids, failure)
+        elif failure is not None:
+            state.failure = failure
+        return [unit] if failure is None else []
+
+    def after(self, unit: Unit, failure: Failure | None) -> list[Unit]:
+        """The units that follow one that is done, or that failed for good."""
+        if failure is not None and failure.transient:
+            self._transient[(unit.stage, unit.key)] = failure
+        if unit.segment is None or unit.source is None:
+            return []
+        return self.advance(unit.segment, unit.source)
+
+    def decision(self, state: SegmentState, clip_id: str) -> Decision:
+        """The policy's judgement of one clip, on what is measured."""
+        return judge(self.job.policy, clip_id, state.rows.get(clip_id, {}))

@@ -1,0 +1,103 @@
+"""Run one unit and commit it: the bridge between the chain and the rooms that do the work. Runs in a child process."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vividhead.chain import Job, SegmentState, Unit, load_segment, pack_key
+from vividhead.errors import MediaError
+from vividhead.ingest import examine
+from vividhead.ledger import Ledger
+from vividhead.measure import Work, measure_more, measure_segment
+from vividhead.pack import encode_clips
+from vividhead.plain import npz, to_plain
+from vividhead.scan import scan
+
+Beat = Callable[[], None]
+
+
+def run_unit(unit: Unit, job: Job, beat: Beat) -> None:
+    """Do the unit's work and commit it. `beat` is called again and again while there is progress.
+
+    Raises MediaError for footage that cannot be used; any other exception is a fault that may pass when retried.
+    """
+    ledger = Ledger(Path(job.dataset))
+    if unit.stage == "ingest":
+        source = examine(unit.listed, job.pipeline.ingest, beat)
+        ledger.commit("ingest", unit.key, {"source": to_plain(replace(source, listed=unit.listed))}, {})
+        return
+    check_unchanged(unit)
+    {"scan": _scan, "measure": _measure, "more": _more, "pack": _pack}[unit.stage](unit, job, ledger, beat)
+
+
+def check_unchanged(unit: Unit) -> None:
+    """Raise MediaError unless the file is still there with the size seen when it was hashed."""
+    assert unit.source is not None
+    try:
+        size = Path(unit.listed.uri).stat().st_size
+    except OSError as fault:
+        raise MediaError("failed.vanished", f"the file went away during the run: {fault.strerror}") from fault
+    if size != unit.source.bytes:
+        raise MediaError("failed.changed", f"{size} bytes now, {unit.source.bytes} when it was hashed")
+
+
+def _scan(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
+    assert unit.source is not None and unit.segment is not None
+    found = scan(Path(unit.listed.uri), unit.source, unit.segment, job.pipeline, beat)
+    ledger.commit("scan", unit.key, {"scan": to_plain(found)}, {})
+
+
+def _work(unit: Unit, job: Job, state: SegmentState, beat: Beat) -> Work:
+    assert unit.source is not None and unit.segment is not None and state.scan is not None
+    return Work(Path(unit.listed.uri), unit.source, unit.segment, state.scan, job.pipeline, job.policy, beat)
+
+
+def _state(unit: Unit, job: Job, ledger: Ledger) -> SegmentState:
+    assert unit.source is not None and unit.segment is not None
+    return load_segment(ledger, unit.segment, unit.source, job.pipeline)
+
+
+def _measure(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
+    work = _work(unit, job, _state(unit, job, ledger), beat)
+    measured = measure_segment(work)
+    ledger.commit("measure", unit.key, {"measured": to_plain(measured)}, {"npz": npz(work.arrays)})
+
+
+def _more(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
+    state = _state(unit, job, ledger)
+    assert state.measured is not None
+    work = _work(unit, job, state, beat)
+    rows = measure_more(work, state.measured, unit.clip_ids, state.rows)
+    ledger.commit("more", unit.key, {"measurements": to_plain(rows)}, {"npz": npz(work.arrays)})
+
+
+def _pack(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
+    """Encode the clips in one forward decode; each is a commit of its own, those already there are not redone."""
+    state = _state(unit, job, ledger)
+    assert unit.source is not None and state.measured is not None
+    missing = [
+        clip
+        for clip in state.measured.clips
+        if clip.clip_id in unit.clip_ids
+        and not ledger.part("pack", pack_key(clip.clip_id, job.pipeline), "tar").is_file()
+    ]
+    arrays = {clip.clip_id: clip_arrays(ledger, state, clip.clip_id) for clip in missing}
+    for clip_id, fragment, record in encode_clips(
+        Path(unit.listed.uri), unit.source, missing, arrays, job.pipeline, beat
+    ):
+        ledger.commit("pack", pack_key(clip_id, job.pipeline), record, {"tar": fragment})
+
+
+def clip_arrays(ledger: Ledger, state: SegmentState, clip_id: str) -> dict[str, NDArray[np.generic]]:
+    """All arrays kept of a clip, later commits over earlier ones."""
+    out: dict[str, NDArray[np.generic]] = {}
+    for stage, key in state.array_parts:
+        with np.load(ledger.part(stage, key, "npz"), allow_pickle=False) as stored:
+            for name in stored.files:
+                if name.startswith(f"{clip_id}."):
+                    out[name.removeprefix(f"{clip_id}.")] = stored[name]
+    return out
+
