@@ -64,8 +64,9 @@ def test_options_left_out_have_their_defaults(load: Load) -> None:
 
 
 def test_whole_numbers_may_stand_for_decimal_ones(load: Load) -> None:
-    found = load("[clips]\nmin_s = 2\nmax_s = 30").clips
-    assert (type(found.min_s), type(found.max_s)) == (float, float)
+    found = load("[clips]\nmin_s = 2\nmax_s = 30.5").clips
+    assert (found.min_s, type(found.min_s)) == (2.0, float)
+    assert found.max_s == 30.5
 
 
 def test_a_policy_beside_the_pipeline_is_found_from_anywhere(load: Load, tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def quantity(default: N, unit: str, low: float, high: float, meaning: str, multi
 
 def setting(default: T, meaning: str, choices: tuple[str, ...] = (), pattern: str = "") -> T:
     """Declare a dataclass field that holds a text, a switch or a list of names."""
+    if isinstance(default, bool):
+        choices = ("true", "false")
     return _declared(default, Option(meaning, choices=choices, pattern=pattern))
 
 
@@ -220,7 +222,7 @@ def _bounded(value: object, whole: bool, about: Option, where: str, mistakes: Mi
         return None
     if whole and not isinstance(value, int):
         mistakes.add(where, f"must be a whole number, not {shown(value)}")
-    elif not about.low <= found <= about.high or found % about.multiple_of:
+    elif not about.low <= found <= about.high or (whole and found % about.multiple_of):
         mistakes.add(where, f"cannot be {plain(found)}: {about.legal}")
     return int(found) if whole else found
 
