@@ -49,8 +49,8 @@ class Motion(Score):
         if seen_T.sum() < _MIN_FRAMES:
             raise Unmeasurable("no_mesh", f"{seen_T.sum()} frames have a mesh, {_MIN_FRAMES} are needed")
         still_TNC = _without_affine(mesh_TNC[seen_T])
-        eye_distance = np.linalg.norm(np.diff(still_TNC[:, _EYE_CORNERS].mean(axis=0), axis=0))
-        mouth, lids = (_movement(still_TNC[:, points]) / float(eye_distance) for points in (_LIPS + _CHIN, _LIDS))
+        still_TNC /= np.linalg.norm(np.diff(still_TNC[:, _EYE_CORNERS].mean(axis=0), axis=0))
+        mouth, lids = _movement(still_TNC[:, _LIPS + _CHIN]), _movement(still_TNC[:, _LIDS])
         return {
             "head_speed_p95": _head_speed_p95(clip, mesh_TNC),
             "expression_std": max(mouth, lids),
