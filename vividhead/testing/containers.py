@@ -26,7 +26,7 @@ _AUDIO_CODEC_OF = {"webm": "libopus", "mpg": "mp2", "avi": "libmp3lame", "flac":
 _FORMAT_OF = {"mkv": "matroska", "mpg": "vob", "ts": "mpegts", "m4v": "mp4"}
 _LAYOUT_OF = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1"}
 _QUICK_OPTIONS = {
-    "libx264": {"preset": "ultrafast", "crf": "20"},
+    "libx264": {"preset": "ultrafast", "crf": "23"},
     "libx265": {"preset": "ultrafast", "crf": "22", "x265-params": "log-level=none:pools=none:frame-threads=1"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4M"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b": "0"},
@@ -163,7 +163,8 @@ def _woven(pictures: Iterator[Picture], order: FieldOrder) -> Iterator[Picture]:
 
 def _audio_stream(container: Any, suffix: str, n_channels: int, rate_hz: int, spec: SoundFormat) -> Any:
     codec = spec.codec or _AUDIO_CODEC_OF.get(suffix, "aac")
-    stream = container.add_stream(codec, rate=rate_hz, layout=_LAYOUT_OF[n_channels])
+    options = {"aac_coder": "fast"} if codec == "aac" else {}
+    stream = container.add_stream(codec, rate=rate_hz, layout=_LAYOUT_OF[n_channels], options=options)
     if not codec.startswith(("pcm", "flac")):
         stream.bit_rate = spec.bit_rate * max(1, n_channels // 2)
     stream.codec_context.flags |= Flags.bitexact

@@ -84,7 +84,7 @@ class _Studio:
         return speak(SENTENCES[which % len(SENTENCES)], voice=VOICES[which % 3], rate_hz=SOUND_HZ)
 
     def actor(self, which: int) -> Actor:
-        """One of the ordinary people: a sentence, an appearance, a face of about 205 px."""
+        """One of the ordinary people: a sentence, an appearance, a face of about 200 px."""
         return Actor(speech=self.sentence(which), look=LOOKS[(which + self.seed) % len(LOOKS)])
 
     def seed_of(self, which: int) -> int:
@@ -119,7 +119,7 @@ def _interview(studio: _Studio) -> DemoSource:
 
 
 def _bookshelf(studio: _Studio) -> DemoSource:
-    actor = replace(studio.actor(1), face_px=225.0, nose_at=(0.46, 0.5))
+    actor = replace(studio.actor(1), face_px=200.0, nose_at=(0.46, 0.5))
     take = talking_head(actor, duration_s=8, fps=30, size_px=WIDE, seed=studio.seed_of(1))
     path = studio.write("kept_bookshelf.mov", take, fps=30)
     return _kept(path, 8, "30 frames per second, off centre")
@@ -169,14 +169,14 @@ def _out_of_focus(studio: _Studio) -> DemoSource:
 
 
 def _far_away(studio: _Studio) -> DemoSource:
-    actor = replace(studio.actor(8), face_px=75.0, nose_at=(0.5, 0.4))
+    actor = replace(studio.actor(8), face_px=70.0, nose_at=(0.5, 0.62))
     take = talking_head(actor, duration_s=6, size_px=NARROW, seed=studio.seed_of(8))
     return _rejected(studio.write("far_away.mp4", take), 6, "the face is 75 pixels high", "framing.")
 
 
 def _two_people(studio: _Studio) -> DemoSource:
-    left = replace(studio.actor(9), nose_at=(0.3, 0.5), face_px=180.0)
-    right = replace(studio.actor(10), nose_at=(0.72, 0.5), face_px=170.0, speech=None)
+    left = replace(studio.actor(9), nose_at=(0.3, 0.5), face_px=170.0)
+    right = replace(studio.actor(10), nose_at=(0.72, 0.5), face_px=160.0, speech=None)
     take = talking_head(left, right, duration_s=6, size_px=WIDE, seed=studio.seed_of(9))
     return _rejected(studio.write("two_people.mp4", take), 6, "a second face beside the speaker", "other_faces.")
 
@@ -185,7 +185,7 @@ def _hard_cuts(studio: _Studio) -> DemoSource:
     """Two people in turn, 2.2 s each: every shot is too short for a clip."""
     speech = studio.sentence(11)
     first = replace(studio.actor(11), speech=speech, nose_at=(0.4, 0.56))
-    second = replace(studio.actor(13), speech=speech, nose_at=(0.62, 0.52), face_px=165.0)
+    second = replace(studio.actor(13), speech=speech, nose_at=(0.62, 0.52), face_px=150.0)
     shot_frames = 55
     shots = [
         talking_head(

@@ -34,6 +34,7 @@ class Puppet:
         mesh_N2 = cut.mesh_N3[:SKIN_POINTS, :2].astype(np.float64)
         self.shapes = FaceShapes(mesh_N2)
         self._eyes = (mesh_N2[33] + mesh_N2[263]) / 2
+        self._source_rgba = np.dstack([cut.picture_HWC, cut.matte_HW])
         self._cavity_HWC = self._cavity(mesh_N2)
         self._lay_vertices(mesh_N2)
 
@@ -121,8 +122,8 @@ class Puppet:
         vertices_V2 = self.vertices(of, at) - (x0, y0)
         mouth_to_source = self._mouth_to_source(of, at, (x0, y0))
         maps = self._source_maps(vertices_V2, mouth_to_source, (y1 - y0, x1 - x0))
-        person_HWC = cv2.remap(self._cut.picture_HWC, *maps, cv2.INTER_LINEAR)
-        matte_HW = cv2.remap(self._cut.matte_HW, *maps, cv2.INTER_LINEAR)
+        person_rgba = cv2.remap(self._source_rgba, *maps, cv2.INTER_LINEAR)
+        person_HWC, matte_HW = cv2.cvtColor(person_rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(person_rgba, 3)
         self._draw_mouth(person_HWC, matte_HW, vertices_V2[list(_INNER_CONTOUR)], mouth_to_source)
         region_HWC = behind_HWC[y0:y1, x0:x1].copy()
         _mix(region_HWC, person_HWC, matte_HW)
@@ -155,7 +156,7 @@ class Puppet:
         for label, corners in enumerate(fixed_F32, 1):
             cv2.fillConvexPoly(labels_HW, corners, label, cv2.LINE_8, _FIXED_POINT_BITS)
         table_F6 = np.concatenate([mouth_to_source.reshape(1, 6), self._affine_F6(corners_F32, edges_F22, solid)])
-        picked_HW6 = table_F6.astype(np.float32)[labels_HW]
+        picked_HW6 = np.take(table_F6.astype(np.float32), labels_HW, axis=0)
         x_W = np.arange(half_w, dtype=np.float32) * 2 + 0.5
         y_H1 = np.arange(half_h, dtype=np.float32)[:, None] * 2 + 0.5
         halves = [picked_HW6[..., k] * x_W + picked_HW6[..., k + 1] * y_H1 + picked_HW6[..., k + 2] for k in (0, 3)]
