@@ -11,8 +11,9 @@ from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, FACE_DISC_HW, ClipMed
 
 _STEP = 12  # grid frames between samples: about two a second
 _FINE_PX, _COARSE_PX = 1.0, 2.5  # Gaussian sigmas of the two looks at an edge, in crop pixels
-_EDGES = 5.0  # percent of the face's pixels taken for edges: lids, lashes, nostrils, lips, jaw
+_EDGES = 5.0  # percent of the face's pixels in which edges are sought: lids, lashes, nostrils, lips, jaw
 _FAINTEST_STEP = 4.0  # luma levels; below, what looks like an edge may be rounding
+_LEAST_OVER_NOISE = 8.0  # in energy; noise alone stays under it unless a face of under 60 px was enlarged
 _FACE_PX = FACE_CROP_PX / FACE_CROP_SCALE
 _SHARPEST = _FACE_PX / 0.25  # an edge narrower than a quarter pixel cannot be told from a pixel
 
@@ -21,14 +22,15 @@ class Sharpness(Score):
     """Face height ÷ blur of the face's strongest edges: how many blurs fit the face from brow to chin.
 
     Each edge is looked at through two Gaussians. Across a step blurred by sigma s, the gradient seen through
-    a Gaussian g peaks in proportion to 1 / sqrt(s² + g²), so the ratio of the two gradients gives s, free of
-    the edge's contrast (the re-blur method of Zhuo and Sim, Pattern Recognition 44, 2011). All is in units of
-    the face's height: the same face reads alike at any source resolution that can hold its detail (within
-    8 % when a face of 170 … 460 px is halved), and less where it was too small to hold it. Noise, as seen in
-    the flat half of the face, is subtracted: 10 levels of it move the reading by about 1 %. Clear faces read
-    80 … 140; a defocus of 1 % of the face's height makes that about 60 … 90, of 2 % about 40 … 55.
+    a Gaussian g peaks in proportion to 1 / sqrt(s² + g²), so the ratio of the two peaks gives s, free of the
+    edge's contrast (the re-blur method of Zhuo and Sim, Pattern Recognition 44, 2011). All is in units of the
+    face's height: the same face reads alike at any source resolution that can hold its detail (12 % less at
+    most when a face of 170 … 460 px is halved), and less where it was too small to hold it. Noise, as seen in
+    the flat half of the face, is subtracted: 10 levels of it move the reading by 2 %.
 
-    The 10th percentile of two samples a second is reported, so that a short blur counts.
+    Faces in focus read 100 … 190. A defocus as wide as 1 % of the face's height makes that about 85, 2 %
+    about 50, 4 % about 25. The 10th percentile of two samples a second is reported, so that a short blur
+    counts.
     """
 
     fields: ClassVar[Mapping[str, Field]] = {
@@ -36,7 +38,7 @@ class Sharpness(Score):
             "1", "10th percentile over samples of face height ÷ edge blur; higher is sharper", 0, _SHARPEST
         ),
     }
-    cost_ms_per_s: ClassVar[float] = 5.0
+    cost_ms_per_s: ClassVar[float] = 6.0
 
     def measure(self, clip: ClipMedia) -> Mapping[str, float]:
         read = (_blurs_per_face(face_HWC) for _, face_HWC in clip.faces(_STEP))
@@ -49,24 +51,33 @@ class Sharpness(Score):
 def _blurs_per_face(face_HWC: NDArray[np.uint8]) -> float | None:
     """Read one RGB face crop; None where no edge stands out."""
     luma_HW = cv2.cvtColor(face_HWC, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine, coarse = (_gradient_energy(luma_HW, sigma)[FACE_DISC_HW] for sigma in (_FINE_PX, _COARSE_PX))
-    edges = coarse >= np.percentile(coarse, 100 - _EDGES)
-    flat = coarse <= np.median(coarse)
-    # Noise is nearly all gone from the coarse look, shading is alike in both: the difference is noise.
-    noise = max(float((fine[flat] - coarse[flat]).mean()), 0.0)
-    fine_energy, coarse_energy = float(fine[edges].mean()) - noise, float(coarse[edges].mean())
-    step = np.sqrt(coarse_energy * 2 * np.pi) * _COARSE_PX  # at least; the edge's own blur only adds to it
-    if step < _FAINTEST_STEP or fine_energy <= noise:
+    fine_HW, _ = _gradient(luma_HW, _FINE_PX)
+    coarse_HW, sideways_HW = _gradient(luma_HW, _COARSE_PX)
+    strong, middling = np.percentile(coarse_HW[FACE_DISC_HW], (100 - _EDGES, 50))
+    edges_HW = FACE_DISC_HW & (coarse_HW >= strong) & _ridge(coarse_HW, sideways_HW)
+    flat_HW = FACE_DISC_HW & (coarse_HW <= middling)
+    if not edges_HW.any():
         return None
-    ratio = fine_energy / coarse_energy
+    fine, coarse = float(fine_HW[edges_HW].mean()), float(coarse_HW[edges_HW].mean())
+    # Noise is nearly all gone from the coarse look, shading is alike in both: the difference is noise.
+    noise = max(float((fine_HW[flat_HW] - coarse_HW[flat_HW]).mean()), 0.0)
+    step = np.sqrt(coarse * 2 * np.pi) * _COARSE_PX  # at least; the edge's own blur only adds to it
+    if step < _FAINTEST_STEP or fine < _LEAST_OVER_NOISE * noise:
+        return None
+    ratio = (fine - noise) / coarse
     if ratio <= 1.0:
         return 0.0  # the fine look finds no more than the coarse one: blur without measure
     blur = (_COARSE_PX**2 - ratio * _FINE_PX**2) / (ratio - 1.0)
     return min(_FACE_PX / float(np.sqrt(max(blur, 1e-6))), _SHARPEST)
 
 
-def _gradient_energy(luma_HW: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Squared gradient of the picture seen through a Gaussian, in levels² per pixel²."""
-    seen_HW = cv2.GaussianBlur(luma_HW, (0, 0), sigma)
-    down_HW, right_HW = np.gradient(seen_HW)
-    return np.asarray(down_HW**2 + right_HW**2, np.float32)
+def _gradient(luma_HW: NDArray[np.float32], sigma: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Energy of the gradient seen through a Gaussian, in levels² per pixel², and where it points sideways."""
+    down_HW, right_HW = np.gradient(cv2.GaussianBlur(luma_HW, (0, 0), sigma))
+    return down_HW**2 + right_HW**2, np.abs(right_HW) >= np.abs(down_HW)
+
+
+def _ridge(energy_HW: NDArray[np.float32], sideways_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels not under their two neighbours along the gradient: the middle of each edge."""
+    left, right, up, down = (np.roll(energy_HW, by, axis) for axis in (1, 0) for by in (1, -1))
+    return np.where(sideways_HW, energy_HW >= np.maximum(left, right), energy_HW >= np.maximum(up, down))
