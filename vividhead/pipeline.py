@@ -166,9 +166,9 @@ class Pipeline:
 Section = Ingest | Segments | Scan | Track | Clips | Measure | Pack | Run | Needs | Resources
 
 
-def digest_of(*parts: Section | str | int) -> str:
-    """16 hex digits over all values of these sections (and plain values), the same for 3 and 3.0."""
-    content = [p if isinstance(p, (str, int)) else [type(p).__name__, _values(p)] for p in parts]
+def digest_of(*parts: Section | str | float) -> str:
+    """16 hex digits over these plain values and all values of these sections, there the same for 3 and 3.0."""
+    content = [p if isinstance(p, (str, int, float)) else [type(p).__name__, _values(p)] for p in parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
