@@ -167,7 +167,7 @@ Section = Ingest | Segments | Scan | Track | Clips | Measure | Pack | Run | Need
 
 
 def digest_of(*parts: Section | str | float) -> str:
-    """16 hex digits over these plain values and all values of these sections, there the same for 3 and 3.0."""
+    """16 hex digits over plain values and all values of sections; in a section 3 and 3.0 are the same."""
     content = [p if isinstance(p, (str, int, float)) else [type(p).__name__, _values(p)] for p in parts]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
