@@ -1,9 +1,11 @@
 """Write a clip: H.264 + AAC for viewing, FLAC for training, both on the clip grid, the same bytes every time."""
 
 import io
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -52,9 +54,10 @@ class ClipWriter:
     ) -> None:
         """Take the still crop in source pixels and the clip's 16 kHz mono sound."""
         self._crop, self._audio_S, self._options = crop_xyxy_px, audio_S, options
-        self._file = io.BytesIO()
+        self._folder = tempfile.TemporaryDirectory(prefix="vividhead-")  # faststart reads the file back by name
+        self._path = Path(self._folder.name) / "clip.mp4"
         container_options = {"fflags": "+bitexact", "movflags": "+faststart"}
-        self._out = av.open(self._file, "w", format="mp4", options=container_options)
+        self._out = av.open(str(self._path), "w", format="mp4", options=container_options)
         self._film = self._out.add_stream("libx264", rate=GRID_FPS)
         self._voice = self._out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
         self._set_up()
@@ -93,7 +96,8 @@ class ClipWriter:
             self._out.mux(self._voice.encode(block))
         self._out.mux(self._voice.encode(None))
         self._out.close()
-        return self._file.getvalue()
+        with self._folder:
+            return self._path.read_bytes()
 
 
 def flac(audio_S: NDArray[np.float32]) -> bytes:

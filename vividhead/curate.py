@@ -1,0 +1,136 @@
+"""The main job: footage in, a dataset out. Resumes by itself; the same bytes however often it was interrupted."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from vividhead.chain import Chain, Failure, Job, Unit
+from vividhead.contain import Fault, Outcome
+from vividhead.dataset import claim
+from vividhead.errors import UsageError
+from vividhead.ingest import find
+from vividhead.ledger import Ledger, sole_writer
+from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
+from vividhead.plain import to_plain
+from vividhead.policy import Policy, load_policy
+from vividhead.publish import publish
+from vividhead.progress import Progress
+from vividhead.records import Listed
+from vividhead.shard_set import packed_keys
+
+
+@dataclass(slots=True)
+class _Settler:
+    """Decides what becomes of a finished attempt: the next units, a retry, or a failure for good."""
+
+    chain: Chain
+    progress: Progress
+    attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __call__(self, unit: Unit, outcome: Outcome) -> list[Unit]:
+        name = (unit.stage, unit.key)
+        job = self.chain.job
+        if isinstance(outcome, Fault):
+            self.attempts[name] += 1
+            self.progress.fault(unit, outcome, self.attempts[name])
+            if self.attempts[name] < job.pipeline.run.attempts:
+                return [unit]
+            outcome = Failure(
+                f"failed.{outcome.kind}",
+                f"{outcome.detail}; {self.attempts[name]} attempts; reproduce: "
+                f"vividhead reproduce {job.dataset} {unit.stage}/{unit.key}",
+            )
+        if outcome is not None and not outcome.transient:
+            self.chain.ledger.commit(unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {})
+        following = self.chain.after(unit, outcome)
+        self.progress.done(unit, outcome, following)
+        return following
+
+
+Settle = Callable[[Unit, Outcome], list[Unit]]
+Runner = Callable[[Iterable[Unit], Settle, Job], None]
+
+
+def curate(
+    footage: str | Path,
+    out: str | Path,
+    *,
+    pipeline: str | Pipeline = DEFAULT_PIPELINE,
+    filters: str | Policy | None = None,
+    on: str = "ray",
+    workers: int | None = None,
+    address: str | None = None,
+    progress: Progress | None = None,
+    entry: str = "vividhead.stages:run_unit",
+) -> Path:
+    """Curate `footage` (a folder, file, glob or source list) into the dataset folder `out`, and return it.
+
+    `pipeline` and `filters` are shipped names or paths. `on` is `ray` (a local Ray is started on demand; `address`
+    joins a cluster) or `local` (child processes of this one); the dataset is the same. `workers` defaults to the
+    machine's cores. Run again to resume, with new filters to judge anew, with more footage to extend.
+
+    Raises ConfigError, UsageError, DatasetError or StorageError; footage that cannot be used becomes rows.
+    """
+    plan = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
+    wanted = filters if filters is not None else plan.filters
+    policy = wanted if isinstance(wanted, Policy) else load_policy(wanted, plan.measure.scores)
+    count = _checked(on, workers, address)
+    listed = find(str(footage))
+    dataset = Path(out)
+    job = Job(dataset=str(dataset.absolute()), pipeline=plan, policy=policy, entry=entry)
+    with sole_writer(dataset):
+        claim(dataset, str(footage), plan, policy)
+        with _runner(on, count, address) as runner:
+                _run(dataset, job, listed, runner, progress or Progress())
+    return dataset
+
+
+def _run(dataset: Path, job: Job, listed: list[Listed], runner: Runner, progress: Progress) -> None:
+    ledger = Ledger(dataset)
+    ledger.sweep()
+    chain = Chain(job, ledger, listed)
+    settle = _Settler(chain, progress)
+    finished = False
+    with progress:
+        try:
+            units = chain.ingest_units()
+            progress.begin("ingest", len(units))
+            if units:
+                runner(units, settle, job)
+            units = chain.settle_sources(packed_keys(dataset, job.pipeline))
+            progress.footage(chain)
+            if units:
+                runner(units, settle, job)
+            finished = True
+        finally:
+            if chain.sources:
+                publish(dataset, chain, finished)
+
+
+def _checked(on: str, workers: int | None, address: str | None) -> int:
+    """The number of workers, or UsageError for what cannot be meant."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if on not in ("ray", "local"):
+        raise UsageError(f"cannot run on {on!r}; there are ray, local")
+    if on == "local" and address is not None:
+        raise UsageError("an address is for --on ray; leave one of the two out")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers {workers}: at least 1 is needed")
+    return workers if workers is not None else cores
+
+
+@contextmanager
+def _runner(on: str, workers: int, address: str | None) -> Iterator[Runner]:
+    if on == "local":
+        from vividhead.run_local import run_local
+
+        yield partial(run_local, workers=workers)
+    else:
+        from vividhead.run_ray import cluster, run_ray
+
+        with cluster(address, workers):
+            yield run_ray

@@ -1,0 +1,80 @@
+"""Where a run leaves things, what it was asked to do (run.toml), and whether a folder may be written to."""
+
+import json
+import platform
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vividhead.errors import DatasetError
+from vividhead.ledger import write_atomically
+from vividhead.pipeline import Pipeline, digest_of
+from vividhead.policy import Policy
+
+SCHEMA_VERSION = 1
+"""Of the tables and shards; raised when a reader of the older ones would misread."""
+
+NOTED_PACKAGES = ("av", "dlib-bin", "mediapipe", "numpy", "onnxruntime", "opencv-contrib-python", "ray", "scenedetect", "scipy", "silero-vad", "torch")
+
+
+def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
+    """What this run is: inputs, versions, the texts and digests of pipeline and filters, the machine."""
+    sections = {
+        "input": {"where": where},
+        "pipeline": {"name": pipeline.name, "digest": pipeline_digest(pipeline), "seed": pipeline.seed, "text": pipeline.text},
+        "filters": {"name": policy.name, "digest": policy.digest, "text": policy.text},
+        "versions": {
+            "vividhead": version("vividhead"), "schema": SCHEMA_VERSION, "python": platform.python_version(),
+            **{name: version(name) for name in NOTED_PACKAGES},
+        },
+        "machine": {"system": platform.platform(), "processor": platform.machine()},
+    }  # fmt: skip
+    lines = ["# What made this dataset. Written by vividhead; do not edit."]
+    for name, values in sections.items():
+        lines.append(f"\n[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def pipeline_digest(pipeline: Pipeline) -> str:
+    """Of every option that a clip, a measurement or a shard depends on; not of limits and resources."""
+    p = pipeline
+    return digest_of(p.ingest, p.segments, p.scan, p.track, p.clips, p.measure, p.pack, p.seed)
+
+
+def read_run(dataset: Path) -> dict[str, Any]:
+    """The folder's run.toml, or DatasetError saying what the folder is instead."""
+    path = dataset / "run.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as fault:
+        what = "there is no such folder" if not dataset.is_dir() else "it has no run.toml"
+        raise DatasetError(f"{dataset} is no dataset: {what}; `vividhead curate FOLDER --out {dataset}` makes one") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise DatasetError(f"{path} is damaged: {fault}") from fault
+
+
+def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None:
+    """Make the folder this run's, or check that it is: the same input and pipeline; new filters are welcome.
+
+    Raises DatasetError for a folder of anything else. Call while holding the lock.
+    """
+    strangers = [p.name for p in dataset.iterdir() if p.name != ".lock"] if dataset.is_dir() else []
+    if (dataset / "run.toml").is_file():
+        before = read_run(dataset)
+        anew = f"choose another --out, or delete {dataset} to start anew"
+        if before["pipeline"]["digest"] != pipeline_digest(pipeline):
+            raise DatasetError(
+                f"{dataset} holds a run of another pipeline ({before['pipeline']['name']}, digest "
+                f"{before['pipeline']['digest']}; asked for {pipeline.name}, {pipeline_digest(pipeline)}). "
+                f"To resume it give the pipeline it was begun with (its text is in run.toml); else {anew}"
+            )
+        if before["input"]["where"] != where:
+            raise DatasetError(
+                f"{dataset} holds a run over {before['input']['where']!r}, not {where!r}. To add footage, add files "
+                f"there or lines to its source list and run the same command; else {anew}"
+            )
+    elif strangers:
+        raise DatasetError(f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out")
+    write_atomically(dataset / "run.toml", run_toml(where, pipeline, policy).encode())

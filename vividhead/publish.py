@@ -1,0 +1,75 @@
+"""From the ledger to the dataset: tables of every candidate, shards of the kept clips, the manifest last.
+
+Everything is a pure function of the ledger, pipeline and filters, so publishing again changes nothing, and a run
+killed while publishing is mended by the next.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vividhead import score
+from vividhead.chain import Chain, SegmentState
+from vividhead.ledger import write_atomically
+from vividhead.manifest import CLIPS, DECISIONS, MEASUREMENTS, SEGMENTS, SOURCES, Column, clip_row, parquet, table
+from vividhead.plain import to_plain
+from vividhead.records import Measurement, Source
+from vividhead.shard_set import publish_shards
+
+
+def publish(dataset: Path, chain: Chain, finished: bool) -> None:
+    """Write the tables; when the run is `finished`, the shards and the manifest too."""
+    states = [chain.segments[key] for key in _segment_order(chain)]
+    _write(dataset / "sources.parquet", SOURCES, map(_source_row, chain.sources))
+    _write(dataset / "segments.parquet", SEGMENTS, (_segment_row(s) for s in states))
+    _write(dataset / "clips.parquet", CLIPS, (clip_row(c) for s in states for c in s.clips))
+    for name in chain.job.pipeline.measure.scores:
+        fields = score.score_class(name).fields
+        columns = (*MEASUREMENTS, *(Column(f, "double", d.unit, d.meaning) for f, d in fields.items()))
+        rows = (_measurement_row(s.rows[c.clip_id][name]) for s in states for c in s.clips if name in s.rows[c.clip_id])
+        _write(dataset / "measurements" / name / "measurements.parquet", columns, rows)
+    decisions = [(s, c, chain.decision(s, c.clip_id)) for s in states for c in s.clips]
+    folder = dataset / "decisions" / chain.job.policy.digest
+    rows = (
+        {**to_plain(d), "pack_failure": s.pack_failures[c.clip_id].code if c.clip_id in s.pack_failures else None}
+        for s, c, d in decisions
+    )
+    _write(folder / "decisions.parquet", DECISIONS, rows)
+    if finished:
+        kept = [(s, c) for s, c, d in decisions if d.kept and c.clip_id not in s.pack_failures]
+        publish_shards(dataset, chain, kept)
+
+
+def _segment_order(chain: Chain) -> list[str]:
+    place = {source.source_id: at for at, source in reversed(list(enumerate(chain.sources)))}
+    return sorted(chain.segments, key=lambda k: (place[chain.segments[k].source.source_id], k))
+
+
+def _write(path: Path, columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
+    write_atomically(path, parquet(table(columns, rows)))
+
+
+def _source_row(source: Source) -> dict[str, Any]:
+    plain = to_plain(source)
+    numerator, denominator = source.zero_s_in_container
+    return {**plain, **plain["listed"], "zero_s_in_container": numerator / denominator}
+
+
+def _segment_row(state: SegmentState) -> dict[str, Any]:
+    scan, measured = state.scan, state.measured
+    through = scan is not None and (measured is not None or not scan.spans)
+    parts = [*(scan.stretches if scan else ()), *(measured.stretches if measured else ())]
+    return {
+        **to_plain(state.segment),
+        "state": "failed" if state.failure is not None else "done" if through else "pending",
+        "code": state.failure.code if state.failure else None,
+        "detail": state.failure.detail if state.failure else None,
+        "stretches": to_plain(sorted(parts, key=lambda s: s.start_frame)),
+        "speech_s_in_source": [{"start_s": a, "end_s": b} for a, b in (scan.speech_s_in_source if scan else ())],
+        "cut_frames": list(measured.cut_frames) if measured else [],
+        "decode_errors": measured.decode_errors if measured else 0,
+    }
+
+
+def _measurement_row(row: Measurement) -> dict[str, Any]:
+    return {**to_plain(row), **row.values}

@@ -1,0 +1,43 @@
+"""The chain as a plain loop on this machine: the specification that `run_ray` must equal, byte for byte."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from vividhead.chain import Job, Unit
+from vividhead.contain import Child, Outcome
+
+Settle = Callable[[Unit, Outcome], list[Unit]]
+"""Takes a finished attempt; returns the units to do next (the same one again for a retry)."""
+
+
+def run_local(units: Iterable[Unit], settle: Settle, job: Job, workers: int) -> None:
+    """Run `units` and all that follow from them, `workers` at a time, each in a child process.
+
+    What follows from a unit goes first, so that a segment is finished before the next one is begun.
+    """
+    todo = deque(units)
+    running: dict[Future[Outcome], Unit] = {}
+    children: list[Child] = []
+    mine = threading.local()
+
+    def attempt(unit: Unit) -> Outcome:
+        if not hasattr(mine, "child"):
+            mine.child = Child()
+            children.append(mine.child)
+        return mine.child.run(unit, job)  # type: ignore[no-any-return]
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="unit")
+    try:
+        while todo or running:
+            while todo and len(running) < workers:
+                unit = todo.popleft()
+                running[pool.submit(attempt, unit)] = unit
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                todo.extendleft(reversed(settle(running.pop(future), future.result())))
+    finally:
+        for child in children:
+            child.stop()
+        pool.shutdown(wait=True, cancel_futures=True)
