@@ -27,7 +27,11 @@ _FORMAT_OF = {"mkv": "matroska", "mpg": "vob", "ts": "mpegts", "m4v": "mp4"}
 _LAYOUT_OF = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1"}
 _QUICK_OPTIONS = {
     "libx264": {"preset": "ultrafast", "crf": "23"},
-    "libx265": {"preset": "ultrafast", "crf": "22", "x265-params": "log-level=none:pools=none:frame-threads=1"},
+    "libx265": {
+        "preset": "ultrafast",
+        "crf": "22",
+        "x265-params": "log-level=none:pools=none:frame-threads=1",
+    },
     "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4M"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "24", "b": "0"},
     "libsvtav1": {"preset": "12", "crf": "28", "svtav1-params": "lp=1"},
@@ -97,7 +101,9 @@ def write_video(
             first = next(pictures)
             stream = _video_stream(container, suffix, first, Fraction(fps), video or VideoFormat(), times_s)
             packets.append(
-                _video_packets(stream, chain([first], pictures), Fraction(fps), video or VideoFormat(), times_s)
+                _video_packets(
+                    stream, chain([first], pictures), Fraction(fps), video or VideoFormat(), times_s
+                )
             )
         if audio is not None:
             spec = sound or SoundFormat()
@@ -110,7 +116,12 @@ def write_video(
 
 
 def _video_stream(
-    container: Any, suffix: str, first: Picture, fps: Fraction, spec: VideoFormat, times_s: Sequence[float] | None
+    container: Any,
+    suffix: str,
+    first: Picture,
+    fps: Fraction,
+    spec: VideoFormat,
+    times_s: Sequence[float] | None,
 ) -> Any:
     codec = spec.codec or _VIDEO_CODEC_OF.get(suffix, "libx264")
     options = {**_QUICK_OPTIONS.get(codec, {}), **spec.options}
@@ -138,7 +149,11 @@ def _video_stream(
 
 
 def _video_packets(
-    stream: Any, pictures: Iterator[Picture], fps: Fraction, spec: VideoFormat, times_s: Sequence[float] | None
+    stream: Any,
+    pictures: Iterator[Picture],
+    fps: Fraction,
+    spec: VideoFormat,
+    times_s: Sequence[float] | None,
 ) -> Iterator[Any]:
     clock = Fraction(1, _FINE_CLOCK_HZ) if times_s is not None else 1 / fps
     for index, picture in enumerate(_woven(pictures, spec.field_order)):
@@ -171,7 +186,9 @@ def _audio_stream(container: Any, suffix: str, n_channels: int, rate_hz: int, sp
     return stream
 
 
-def _audio_packets(stream: Any, audio_SC: NDArray[np.float32], rate_hz: int, spec: SoundFormat) -> Iterator[Any]:
+def _audio_packets(
+    stream: Any, audio_SC: NDArray[np.float32], rate_hz: int, spec: SoundFormat
+) -> Iterator[Any]:
     """Code in blocks of a tenth of a second; the encoder's own resampler cuts them to its frames."""
     interleaved = np.round(np.clip(audio_SC, -1, 1) * 32767).astype(np.int16)
     first_pts = round(spec.start_s * rate_hz)

@@ -1,10 +1,11 @@
-"""One utterance by espeak-ng, in a process of its own: `python vividhead/testing/espeak.py < request > answer`.
+"""One utterance by espeak-ng, in a process of its own: `python espeak.py < request > answer`.
 
-The library keeps hidden state (rand() and the phase of its waves), so a second utterance in one process differs
-from the same one said first. A fresh process makes sound and phoneme times a function of the request alone.
+The library keeps hidden state (rand() and the phase of its waves), so a second utterance in one process
+differs from the same one said first. A fresh process makes sound and phoneme times a function of the
+request alone.
 
-Request: JSON on stdin with `text`, `voice` and `words_per_minute`. Answer: one line of JSON with `rate_hz` and
-`phonemes` [[start_sample, mnemonic], ...], then the samples as int16.
+Request: JSON on stdin with `text`, `voice` and `words_per_minute`. Answer: one line of JSON with `rate_hz`
+and `phonemes` [[start_sample, mnemonic], ...], then the samples as int16.
 """
 
 import ctypes
@@ -38,7 +39,7 @@ class _Event(ctypes.Structure):
 
 
 def synthesise(text: str, voice: str, words_per_minute: int) -> tuple[int, list[tuple[int, str]], bytes]:
-    """Say `text`; return the sample rate in Hz, (start sample, mnemonic) of each phoneme, and int16 samples."""
+    """Return the sample rate in Hz, (start sample, mnemonic) of each phoneme, and int16 samples of `text`."""
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -60,9 +61,7 @@ def synthesise(text: str, voice: str, words_per_minute: int) -> tuple[int, list[
     )
     callback = callback_type(take)
     data_path = espeakng_loader.get_data_path().encode()
-    rate_hz = library.espeak_Initialize(
-        SYNCHRONOUS_RETRIEVAL, 0, data_path, PHONEME_EVENTS | DO_NOT_EXIT
-    )
+    rate_hz = library.espeak_Initialize(SYNCHRONOUS_RETRIEVAL, 0, data_path, PHONEME_EVENTS | DO_NOT_EXIT)
     if rate_hz <= 0:
         raise SystemExit("espeak-ng did not start: is the espeakng-loader package complete?")
     library.espeak_SetSynthCallback(callback)

@@ -1,7 +1,7 @@
 """Cut-out portraits of one public-domain face in many appearances, and backgrounds to put them before.
 
-The face is Eileen Collins in NASA's photograph of 1993, `skimage.data.astronaut()`. Her silhouette is found by
-GrabCut from a rough outline, her face by our own mesh.
+The face is Eileen Collins in NASA's photograph of 1993, `skimage.data.astronaut()`. Her silhouette is found
+by GrabCut from a rough outline, her face by our own mesh.
 
 Axes: H W C picture, N mesh points.
 """
@@ -66,29 +66,39 @@ class CutOut:
     px_per_photo_px: float
 
 
+def coffee_cup() -> NDArray[np.uint8]:
+    """A picture without a face, RGB (400, 600, 3)."""
+    return _example_picture("coffee")
+
+
+def _example_picture(name: str) -> NDArray[np.uint8]:
+    try:
+        import skimage.data
+    except ImportError as missing:
+        raise UsageError("the demo's pictures need `pip install 'vividhead[demo]'`") from missing
+    return np.asarray(getattr(skimage.data, name)(), np.uint8)
+
+
 @lru_cache(maxsize=1)
 def photo() -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
     """Picture (H, 512, 3), matte (H, 512) and mesh (478, 3) of the photograph's upper rows."""
-    try:
-        from skimage.data import astronaut
-    except ImportError as missing:
-        raise UsageError("the demo's portrait needs `pip install 'vividhead[demo]'`") from missing
-    picture_HWC = np.ascontiguousarray(astronaut()[:PORTRAIT_ROWS])
+    picture_HWC = np.ascontiguousarray(_example_picture("astronaut")[:PORTRAIT_ROWS])
     return picture_HWC, _matte(picture_HWC), _mesh(picture_HWC)
 
 
 def _matte(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     trimap_HW = np.full(picture_HWC.shape[:2], cv2.GC_PR_BGD, np.uint8)
-    cv2.fillPoly(trimap_HW, [np.array(_MAYBE_PERSON, np.int32)], cv2.GC_PR_FGD)
-    cv2.fillPoly(trimap_HW, [np.array(_SURELY_PERSON, np.int32)], cv2.GC_FGD)
+    cv2.fillPoly(trimap_HW, [np.array(_MAYBE_PERSON, np.int32)], (cv2.GC_PR_FGD,))
+    cv2.fillPoly(trimap_HW, [np.array(_SURELY_PERSON, np.int32)], (cv2.GC_FGD,))
     for x0, y0, x1, y1 in _NO_PERSON_XYXY:
         trimap_HW[y0:y1, x0:x1] = cv2.GC_BGD
     cv2.setRNGSeed(0)
     colours = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(picture_HWC, trimap_HW, None, *colours, 3, cv2.GC_INIT_WITH_MASK)
+    no_box = (0, 0, 0, 0)
+    cv2.grabCut(picture_HWC, trimap_HW, no_box, *colours, 3, cv2.GC_INIT_WITH_MASK)
     person_HW = np.isin(trimap_HW, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255
-    person_HW = cv2.erode(person_HW, np.ones((2, 2), np.uint8))  # the rim still holds the old background
-    return cv2.GaussianBlur(person_HW, (0, 0), 0.8)
+    smaller_HW = cv2.erode(person_HW, np.ones((2, 2), np.uint8))  # the rim still holds the old background
+    return np.asarray(cv2.GaussianBlur(smaller_HW, (0, 0), 0.8), np.uint8)
 
 
 def _mesh(picture_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -100,7 +110,8 @@ def _mesh(picture_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         picture_HWC, to_crop, (FACE_CROP_PX, FACE_CROP_PX), borderMode=cv2.BORDER_REPLICATE
     )
     with FaceMesh() as mesh:
-        *_, points_N3 = mesh.points([crop_HWC] * 3)  # the tracker settles within a few looks
+        looks = [np.asarray(crop_HWC, np.uint8)] * 3  # the tracker settles within a few
+        *_, points_N3 = mesh.points(looks)
     return points_N3 / zoom + np.array([left, top, 0], np.float32)
 
 
@@ -111,11 +122,11 @@ def cut_out(look: Look, face_px: float) -> CutOut:
     size = round(picture_HWC.shape[1] * zoom), round(picture_HWC.shape[0] * zoom)
     method = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
     coloured_HWC = _in_light(_suit_turned(picture_HWC, look.suit_hue_deg), look.gains_rgb)
-    large_HWC = cv2.resize(coloured_HWC, size, interpolation=method)
+    large_HWC = np.asarray(cv2.resize(coloured_HWC, size, interpolation=method), np.uint8)
     if zoom > 1:
         soft_HWC = cv2.GaussianBlur(large_HWC, (0, 0), 0.9 * zoom)
-        large_HWC = cv2.addWeighted(large_HWC, 1.6, soft_HWC, -0.6, 0)
-    large_matte_HW = cv2.resize(matte_HW, size, interpolation=cv2.INTER_AREA if zoom <= 1 else cv2.INTER_LINEAR)
+        cv2.addWeighted(large_HWC, 1.6, soft_HWC, -0.6, 0, dst=large_HWC)
+    large_matte_HW = np.asarray(cv2.resize(matte_HW, size, interpolation=cv2.INTER_AREA), np.uint8)
     points_N3 = (mesh_N3 * zoom).astype(np.float32)
     if look.mirrored:
         large_HWC, large_matte_HW = large_HWC[:, ::-1].copy(), large_matte_HW[:, ::-1].copy()
@@ -131,7 +142,7 @@ def _suit_turned(picture_HWC: NDArray[np.uint8], hue_deg: float) -> NDArray[np.u
     orange_HW = ((hue_HW < 14) | (hue_HW > 172)) & (saturation_HW > 120)
     orange_HW[:190] = False  # above lies the face
     hsv_HWC[..., 0] = np.where(orange_HW, (hue_HW.astype(int) + round(hue_deg / 2)) % 180, hue_HW)
-    return cv2.cvtColor(hsv_HWC, cv2.COLOR_HSV2RGB)
+    return np.asarray(cv2.cvtColor(hsv_HWC, cv2.COLOR_HSV2RGB), np.uint8)
 
 
 def _in_light(picture_HWC: NDArray[np.uint8], gains_rgb: tuple[float, float, float]) -> NDArray[np.uint8]:
@@ -153,7 +164,10 @@ def backdrop(look: Look, width_px: int, height_px: int, seed: int) -> NDArray[np
         for shelf in range(4):
             x, bottom = 0, int(height_px * (0.22 + 0.26 * shelf))
             while x < width_px:
-                wide, high = int(rng.integers(10, 26) * width_px / 640), int(rng.integers(55, 95) * height_px / 480)
+                wide, high = (
+                    int(rng.integers(10, 26) * width_px / 640),
+                    int(rng.integers(55, 95) * height_px / 480),
+                )
                 colour = tuple(int(c) for c in rng.integers(45, 150, 3))
                 cv2.rectangle(room_HWC, (x, bottom - high), (x + wide, bottom), colour, -1)
                 x += wide

@@ -1,7 +1,7 @@
 """Mouth, lid and brow shapes as displacements of MediaPipe's mesh on one portrait.
 
-A shape is given at a few control points (lip contours, chin, lids); the rest of the mesh follows by solving the
-mesh graph's Laplace equation. No edge of the graph crosses the mouth, so upper and lower lip part cleanly.
+A shape is given at a few control points (lip contours, chin, lids); the rest of the mesh follows by solving
+the mesh graph's Laplace equation. No edge of the graph crosses the mouth, so that the lips part cleanly.
 
 Axes: N mesh points, S shapes; 2 is x, y in pixels.
 """
@@ -31,8 +31,9 @@ FOREHEAD = (10, 338, 297, 332, 284, 251, 389, 356, 109, 67, 103, 54, 21, 162, 12
 NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 129, 358, 94, 19)
 # from the chin to either ear, and the part of the chin's way that each point takes
 JAW_LINE = {
-    152: 1.0, 148: 0.98, 176: 0.93, 149: 0.84, 150: 0.7, 136: 0.54, 172: 0.36, 58: 0.2, 132: 0.07, 93: 0.0, 234: 0.0,
-    377: 0.98, 400: 0.93, 378: 0.84, 379: 0.7, 365: 0.54, 397: 0.36, 288: 0.2, 361: 0.07, 323: 0.0, 454: 0.0,
+    152: 1.0, 148: 0.98, 176: 0.93, 149: 0.84, 150: 0.7, 136: 0.54, 172: 0.36, 58: 0.2, 132: 0.07, 93: 0,
+    234: 0, 377: 0.98, 400: 0.93, 378: 0.84, 379: 0.7, 365: 0.54, 397: 0.36, 288: 0.2, 361: 0.07, 323: 0,
+    454: 0,
 }  # fmt: skip
 
 SHAPES = (*MOUTH_SHAPES, "blink", "brow")
@@ -66,7 +67,7 @@ class FaceShapes:
 
     def shaped(self, weights_S: NDArray[np.float64]) -> NDArray[np.float64]:
         """The mesh (N, 2) with each shape at its weight, 0 … 1."""
-        return self.rest_N2 + np.tensordot(weights_S, self.strength_SN2, axes=1)
+        return np.asarray(self.rest_N2 + np.tensordot(weights_S, self.strength_SN2, axes=1))
 
     def opening(self, weights_TS: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distance of the inner lips' middles, in units of the eye corners' distance, (T,)."""
@@ -79,7 +80,7 @@ class FaceShapes:
         return float((self._mesh_N2[point] - self._centre) @ self.right) / self._half_width
 
     def _move(self, right: float, down: float) -> Displacement:
-        return (right * self.right + down * self.down) * self.unit_px
+        return np.asarray((right * self.right + down * self.down) * self.unit_px)
 
     def _arch(self, point: int) -> float:
         """1 in the middle of the mouth, 0 at its corners."""
@@ -155,7 +156,9 @@ class FaceShapes:
         return self._spread_over_mesh(controls)
 
     def _brow(self) -> Displacement:
-        controls = self._still(EYE_CORNERS, NOSE, JAW_LINE, UPPER_LIDS, LOWER_LIDS, FOREHEAD[:-1], OUTER_UPPER)
+        controls = self._still(
+            EYE_CORNERS, NOSE, JAW_LINE, UPPER_LIDS, LOWER_LIDS, FOREHEAD[:-1], OUTER_UPPER
+        )
         controls |= {point: self._move(0, -0.035) for point in BROWS}
         return self._spread_over_mesh(controls)
 
@@ -164,8 +167,8 @@ class FaceShapes:
         edges_E2 = np.concatenate([self._triangles_F3[:, pair] for pair in ([0, 1], [1, 2], [2, 0])])
         lengths_E = np.linalg.norm(np.diff(self._mesh_N2[edges_E2], axis=1)[:, 0], axis=1)
         stiffness = coo_matrix((1 / lengths_E, (edges_E2[:, 0], edges_E2[:, 1])), (SKIN_POINTS, SKIN_POINTS))
-        stiffness = (stiffness + stiffness.T).tocsr()
-        laplace = (diags(np.asarray(stiffness.sum(1)).ravel()) - stiffness).tocsc()
+        both_ways = (stiffness + stiffness.T).tocsr()
+        laplace = (diags(np.asarray(both_ways.sum(1)).ravel()) - both_ways).tocsc()
         fixed = np.array(sorted(controls))
         free = np.setdiff1d(np.arange(SKIN_POINTS), fixed)
         moved_N2 = np.zeros((SKIN_POINTS, 2))
@@ -175,6 +178,7 @@ class FaceShapes:
 
 
 def face_triangles(points_N2: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Delaunay triangles (F, 3) of mesh points, and of further points after them, with a hole for the mouth."""
+    """Delaunay triangles (F, 3) of mesh points, and any further points after them; the mouth is a hole."""
     triangles_F3 = Delaunay(points_N2).simplices.astype(np.int64)
-    return triangles_F3[~np.isin(triangles_F3, INNER_UPPER + INNER_LOWER).all(axis=1)]
+    in_mouth_F = np.isin(triangles_F3, INNER_UPPER + INNER_LOWER).all(axis=1)
+    return np.asarray(triangles_F3[~in_mouth_F])

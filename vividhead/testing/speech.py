@@ -90,7 +90,7 @@ def resampled(samples_S: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArr
 
 
 def fitted(samples_S: NDArray[np.float32], n_samples: int, *, shift: int = 0) -> NDArray[np.float32]:
-    """Cut or pad with silence to `n_samples`, after moving the sound `shift` samples later (or earlier, < 0)."""
+    """Cut or pad with silence to `n_samples`, the sound first moved `shift` samples later (< 0: earlier)."""
     out_S = np.zeros(n_samples, np.float32)
     start = max(shift, 0)
     part_S = samples_S[max(-shift, 0) :][: max(n_samples - start, 0)]

@@ -31,7 +31,7 @@ class Actor:
     speech: Speech | None
     look: Look = field(default_factory=Look)
     face_px: float = 185.0
-    """Side of the face box in the photograph; with a speaking mouth the detector finds up to a quarter more."""
+    """Side of the face box at rest; while she speaks the detector finds up to a quarter more."""
     nose_at: tuple[float, float] = (0.5, 0.56)
     """Where the tip of the nose is at rest, in parts of the picture's width and height."""
     liveliness: float = 1.0
@@ -64,7 +64,7 @@ class Take:
             for puppet, performance in zip(self.puppets, self.performances, strict=True):
                 puppet.draw(picture_HWC, self.behind_HWC, performance, at)
             if self.blur_sigma_px:
-                picture_HWC = cv2.GaussianBlur(picture_HWC, (0, 0), self.blur_sigma_px)
+                cv2.GaussianBlur(picture_HWC, (0, 0), self.blur_sigma_px, dst=picture_HWC)
             yield noise.on(picture_HWC)
 
     def opening_T(self, actor: int = 0) -> NDArray[np.float64]:
@@ -129,7 +129,8 @@ def panned(picture_HWC: Picture, n_frames: int, size_px: tuple[int, int], seed: 
     for k in range(n_frames):
         x, y = (limit * (0.5 + 0.45 * np.sin(k / (60 + 20 * axis))) for axis, limit in enumerate(room))
         move = np.array([[1, 0, -x], [0, 1, -y]])
-        yield noise.on(cv2.warpAffine(large_HWC, move, (width, height), flags=cv2.INTER_LINEAR))
+        view_HWC = cv2.warpAffine(large_HWC, move, (width, height), flags=cv2.INTER_LINEAR)
+        yield noise.on(np.asarray(view_HWC, np.uint8))
 
 
 def _steady(length_s: float, fps: Fraction) -> tuple[float, ...]:
