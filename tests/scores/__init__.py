@@ -1,0 +1,1 @@
+"""Tests of vividhead.scores, a module each."""
