@@ -152,7 +152,7 @@ def lip_measures(lips_TPC: Floats) -> Floats:
     """Thirteen measures (T, 13) of the mouth, in distances of the outer eye corners."""
 
     def at(*points: int) -> Floats:
-        return np.mean([lips_TPC[:, LIPS_P.index(p)] for p in points], axis=0)
+        return np.asarray(np.mean([lips_TPC[:, LIPS_P.index(p)] for p in points], axis=0))
 
     def gap(upper: tuple[int, ...], lower: tuple[int, ...]) -> Floats:
         return at(*lower)[:, 1] - at(*upper)[:, 1]
@@ -216,7 +216,7 @@ def voice_spectra(audio_S: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
 
 
 def voice_features(audio_S: NDArray[np.floating[Any]]) -> Floats:
-    """Sound per frame with its context, (T, 19 × 11): 16 mel levels, energy, flux, voicing; loudness taken off."""
+    """Sound per frame with its context, (T, 19 × 11): 16 mel levels, energy, flux, voicing; loudness gone."""
     power_JM, voicing_J = voice_spectra(audio_S)
     mel_JM, energy_J = (_floored(np.log(p + 1e-10)) for p in (power_JM, power_JM.mean(axis=1)))
     flux_J = np.maximum(0, np.diff(mel_JM, axis=0, prepend=mel_JM[:1])).mean(axis=1)

@@ -1,0 +1,209 @@
+"""The command line: one thin function for each verb, imports inside it, so that `--help` answers at once.
+
+Exit codes: 0 done (footage that failed is in the account), 1 something could not be done, 2 the command line or a
+settings file is wrong, 3 the dataset folder is the wrong one or in use, 4 a file cannot be used, 5 the output cannot
+be written, 130 interrupted (run the same command again to go on).
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from vividhead import __version__
+from vividhead.errors import VividHeadError
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code; a user's mistake is one or more lines, never a traceback."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if not hasattr(asked, "verb"):
+        parser.print_help()
+        return 2
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        return asked.verb(asked)  # type: ignore[no-any-return]
+    except VividHeadError as fault:
+        for line in str(fault).splitlines():
+            _say(f"vividhead: {line}")
+        return fault.exit_code
+    except KeyboardInterrupt:
+        _say("vividhead: interrupted; what is done is kept, run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupted(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - the command line is the one place that prints
+
+
+def _show(text: str) -> None:
+    print(text)  # noqa: T201 - the command line is the one place that prints
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vividhead",
+        description="Raw video in, a talking-head training set out that can account for every second.",
+        epilog=__doc__.split("\n\n", 1)[1],
+    )
+    parser.add_argument("--version", action="version", version=f"vividhead {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    _add_curate(verbs)
+    _add_demo(verbs)
+    _add_status(verbs)
+    _add_filters(verbs)
+    _add_reproduce(verbs)
+    _add_bench(verbs)
+    return parser
+
+
+Verbs = argparse._SubParsersAction  # argparse offers no public name for it
+
+
+def _run_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--on", choices=("ray", "local"), default="ray", help="where units run (default: ray, started on this machine)")
+    verb.add_argument("--address", help="an existing Ray cluster, e.g. ray://head:10001 or auto")
+    verb.add_argument("--workers", type=int, help="units at a time on this machine (default: its cores)")
+    verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def _add_curate(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "curate", help="footage in, dataset out; run again to resume or extend",
+        description="Measure footage, judge it by a filters file, and write shards and manifests of what is kept.",
+    )  # fmt: skip
+    verb.add_argument("footage", help="a folder, a file, a quoted glob, or a source list (.csv .jsonl .parquet with `uri`)")
+    verb.add_argument("--out", required=True, help="the dataset folder")
+    verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
+    verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")
+    verb.add_argument("--json", action="store_true", help="print the account as JSON")
+    _run_options(verb)
+    verb.set_defaults(verb=_curate)
+
+
+def _curate(asked: argparse.Namespace) -> int:
+    from vividhead.curate import curate
+    from vividhead.progress import Progress
+
+    progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
+    curate(
+        asked.footage, asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
+        workers=asked.workers, address=asked.address, progress=progress,
+    )  # fmt: skip
+    return _print_account(asked.out, asked.json)
+
+
+def _print_account(dataset: str, as_json: bool) -> int:
+    from vividhead.audit.account import account, funnel
+    from vividhead.view import open_dataset
+
+    found = account(open_dataset(dataset))
+    _show(json.dumps(found.plain(), indent=1) if as_json else funnel(found))
+    return 0
+
+
+def _add_demo(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "demo", help="make footage with known truth and curate it",
+        description="Make about two minutes of synthetic talking heads, good and spoilt, and run the main job on them.",
+    )  # fmt: skip
+    verb.add_argument("out", help="a new folder; footage/ and dataset/ are made in it")
+    _run_options(verb)
+    verb.set_defaults(verb=_demo)
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from vividhead.demo import demo
+    from vividhead.progress import Progress
+
+    progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
+    for line in demo(Path(asked.out), on=asked.on, workers=asked.workers, address=asked.address, progress=progress):
+        _show(line)
+    return 0
+
+
+def _add_status(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "status", help="where every second of a dataset's footage went",
+        description="Add up a dataset from its tables: kept, rejected, no candidate, duplicate, failed.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("--json", action="store_true", help="every source, clip and reason, for scripts")
+    verb.set_defaults(verb=lambda asked: _print_account(asked.dataset, asked.json))
+
+
+def _add_filters(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "scores", help="every score: its fields, units, meaning and cost",
+        description="List what is measured: the fields that a filters file may put limits on.",
+    )  # fmt: skip
+    verb.set_defaults(verb=_scores)
+
+
+def _scores(asked: argparse.Namespace) -> int:
+    from vividhead.score import score_class, score_names
+
+    for name in score_names():
+        cls = score_class(name)
+        _show(f"{name}  (version {cls.version}, about {cls.cost_ms_per_s:g} ms a second of clip)")
+        for field, about in cls.fields.items():
+            _show(f"    {name}.{field}  [{about.unit or 'none'}]  {about.meaning}")
+    return 0
+
+
+def _add_reproduce(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "reproduce", help="run one quarantined unit again, in the foreground",
+        description="Run a unit that failed in this very process, so that its error can be seen; nothing is committed.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("unit", help="<stage>/<key>, as the failure's detail names it")
+    verb.add_argument("--forget", action="store_true", help="take the failure back instead: the next run tries it anew")
+    verb.set_defaults(verb=_reproduce)
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
+    from vividhead.reproduce import forget, reproduce
+
+    _show(forget(Path(asked.dataset), asked.unit) if asked.forget else reproduce(Path(asked.dataset), asked.unit))
+    return 0
+
+
+def _add_bench(verbs: "Verbs[argparse.ArgumentParser]") -> None:
+    verb = verbs.add_parser(
+        "bench", help="what curation costs, in plain decodes of the same footage",
+        description="Measure each stage's CPU seconds per second of footage against one plain decode, in one run.",
+    )  # fmt: skip
+    what = verb.add_subparsers(title="benchmarks", metavar="WHAT", required=True)
+    curate = what.add_parser("curate", help="the stages of curation")
+    curate.add_argument("footage", help="a folder, file, glob or source list")
+    curate.add_argument("--filters", default="talking-head", help="a shipped policy or a path")
+    curate.add_argument("--json", action="store_true", help="figures for scripts")
+    curate.set_defaults(verb=_bench_curate)
+
+
+def _bench_curate(asked: argparse.Namespace) -> int:
+    from vividhead.bench import bench_curate, table
+
+    figures = bench_curate(asked.footage, asked.filters)
+    _show(json.dumps(figures, indent=1) if asked.json else table(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""`vividhead demo`: footage with known truth, the main job on it, and what to try next."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vividhead.audit.account import account, funnel
+from vividhead.curate import curate
+from vividhead.errors import DatasetError, UsageError
+from vividhead.progress import Progress
+from vividhead.view import open_dataset
+
+
+def demo(out: Path, *, on: str, workers: int | None, address: str | None, progress: Progress) -> Iterator[str]:
+    """Make the footage in `out/footage`, curate it into `out/dataset`, and yield lines to show."""
+    try:
+        from vividhead.testing import make_demo_footage
+    except ModuleNotFoundError as fault:
+        raise UsageError(f"the demo needs {fault.name}: pip install 'vividhead[demo]'") from fault
+    footage, dataset = out / "footage", out / "dataset"
+    if out.is_dir() and any(out.iterdir()) and not footage.is_dir():
+        raise DatasetError(f"{out} is not empty and holds no demo; choose a new folder")
+    yield f"making footage in {footage} …"
+    made = make_demo_footage(footage)
+    yield f"{len(made)} files, {sum(s.duration_s for s in made):.0f} s of footage; curating on {on} …"
+    curate(footage, dataset, on=on, workers=workers, address=address, progress=progress)
+    found = account(open_dataset(dataset))
+    yield ""
+    yield funnel(found)
+    yield ""
+    yield f"{'source':<28}{'made to be':<12}{'became':<12}because"
+    became = {Path(s.uri).name: s for s in found.sources}
+    for source in made:
+        s = became[source.path.name]
+        yield f"{source.path.name:<28}{source.expect:<12}{s.outcome:<12}{next(iter(s.reasons), '')}"
+    yield ""
+    yield "Try next:"
+    yield f"  vividhead status {dataset} --json          # every source, clip and reason"
+    yield f"  vividhead curate {footage} --out {dataset} --filters strict   # new thresholds, no recompute"
+    yield f"  tar tf {dataset}/shards/train-000000.tar"
+    yield "  vividhead curate YOUR_FOOTAGE --out YOUR_DATASET"
