@@ -18,11 +18,13 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
+from vividhead.errors import UsageError
+
 Picture = NDArray[np.uint8]
 FieldOrder = Literal["progressive", "top_first", "bottom_first"]
 
 _VIDEO_CODEC_OF = {"webm": "libvpx-vp9", "mpg": "mpeg2video", "avi": "mpeg4"}
-_AUDIO_CODEC_OF = {"webm": "libopus", "mpg": "mp2", "avi": "libmp3lame", "flac": "flac", "wav": "pcm_s16le"}
+_AUDIO_CODEC_OF = {"webm": "libopus", "mpg": "mp2", "avi": "pcm_s16le", "flac": "flac", "wav": "pcm_s16le"}
 _FORMAT_OF = {"mkv": "matroska", "mpg": "vob", "ts": "mpegts", "m4v": "mp4"}
 _LAYOUT_OF = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1"}
 _QUICK_OPTIONS = {
@@ -125,6 +127,8 @@ def _video_stream(
 ) -> Any:
     codec = spec.codec or _VIDEO_CODEC_OF.get(suffix, "libx264")
     options = {**_QUICK_OPTIONS.get(codec, {}), **spec.options}
+    if spec.field_order == "top_first" and codec.startswith("mpeg"):
+        raise UsageError(f"{codec} can only be told of bottom_first fields here; take libx264")
     if spec.field_order != "progressive" and codec == "libx264":
         options["x264-params"] = "tff=1" if spec.field_order == "top_first" else "bff=1"
     stream = container.add_stream(codec, rate=fps, options=options)
