@@ -35,7 +35,7 @@ class Identity(Score):
         "worst_similarity_to_medoid": Field("1 - L2", "smallest similarity of a sample to the medoid", -2, 1),
         "drift_start_to_end": Field("L2", "distance of the last samples' mean to the first ones'", 0, 3),
     }
-    cost_ms_per_s: ClassVar[float] = 120.0
+    cost_ms_per_s: ClassVar[float] = 125.0
 
     def __init__(self) -> None:
         """Load the network and the five-point aligner from the `face_recognition_models` package."""

@@ -29,9 +29,9 @@ class Sharpness(Score):
     the flat half of the face, is subtracted: 10 levels of it move the reading by 2 % (7 % of a small and
     defocused face).
 
-    Faces in focus read 100 … 190. A defocus as wide as 1 % of the face's height makes that about 85, 2 %
-    about 50, 4 % about 25. The 10th percentile of two samples a second is reported, so that a short blur
-    counts.
+    The 10th percentile of two samples a second is reported, so that a short blur counts. Clips in focus read
+    105 … 145, with faces under 140 px 60 … 110; a defocus as wide as 1 % of the face's height makes that
+    about 80, 2 % about 45 … 50, 4 % about 25.
     """
 
     fields: ClassVar[Mapping[str, Field]] = {
