@@ -29,7 +29,10 @@ LAYERS = {
     6.2: "run_ray publish progress",
     6.4: "curate view reproduce",
     7: "audit flashhead bench testing",
-    8: "cli demo __init__ __main__",
+    7.5: "__init__",
+    8: "demo",
+    8.2: "cli",
+    8.4: "__main__",
 }
 """Modules and packages of vividhead; an arrow only points down. Fractions order a layer within itself."""
 
