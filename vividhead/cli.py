@@ -193,15 +193,27 @@ def _add_bench(verbs: "Verbs[argparse.ArgumentParser]") -> None:
     curate = what.add_parser("curate", help="the stages of curation")
     curate.add_argument("footage", help="a folder, file, glob or source list")
     curate.add_argument("--filters", default="talking-head", help="a shipped policy or a path")
+    curate.add_argument("--minutes", type=float, help="loop each file to this length first")
     curate.add_argument("--json", action="store_true", help="figures for scripts")
     curate.set_defaults(verb=_bench_curate)
+    runners = what.add_parser("runners", help="the whole job on Ray against the local runner")
+    runners.add_argument("footage", help="a folder, file, glob or source list; ten minutes of footage or more")
+    runners.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
+    runners.set_defaults(verb=_bench_runners)
 
 
 def _bench_curate(asked: argparse.Namespace) -> int:
     from vividhead.bench import bench_curate, table
 
-    figures = bench_curate(asked.footage, asked.filters)
+    figures = bench_curate(asked.footage, asked.filters, asked.minutes)
     _show(json.dumps(figures, indent=1) if asked.json else table(figures))
+    return 0
+
+
+def _bench_runners(asked: argparse.Namespace) -> int:
+    from vividhead.bench import bench_runners
+
+    _show(json.dumps(bench_runners(asked.footage, asked.workers), indent=1))
     return 0
 
 

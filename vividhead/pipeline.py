@@ -69,7 +69,7 @@ class Scan:
 class Track:
     """Shots and face tracks, in the one decode of a span."""
 
-    detect_every_frames: int = quantity(5, "frames", 1, 25, "how often the detector looks")
+    detect_every_frames: int = quantity(8, "frames", 1, 25, "how often the detector looks")
     search_every_frames: int = quantity(25, "frames", 1, 250, "how often while no face is in view")
     detector_width_px: int = quantity(640, "px", 128, 1920, "wider pictures are scaled down to this for it")
     min_confidence: float = quantity(0.5, "", 0.05, 0.99, "how sure of a face it must be")

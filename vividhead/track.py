@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from av import VideoFrame
 
 from vividhead.faces import FaceDetector
-from vividhead.media import GridFrame
+from vividhead.media import GridFrame, Picture
 from vividhead.media.decode import Planes
 from vividhead.pipeline import Track as TrackOptions
 from vividhead.records import GRID_FPS, Box
@@ -64,7 +63,7 @@ class Watched:
     """A grid frame whose tracks are settled: track → smoothed square face box in source pixels."""
 
     frame: int
-    picture: VideoFrame | None
+    picture: Picture | None
     boxes: dict[int, Box]
 
 
@@ -114,13 +113,16 @@ class ShotFinder:
         self._frames: list[int] = []
         self.cuts: list[int] = []
 
-    def feed(self, frame: int, picture: Planes) -> None:
-        """See the picture first shown at grid frame `frame`."""
-        thumbnail = picture.thumbnail_HWC(CUT_THUMBNAIL_PX, order=cv2.COLOR_YUV2BGR_I420)
+    def feed(self, frame: int, picture: Planes) -> bool:
+        """See the picture first shown at grid frame `frame`; was a cut found (a few pictures back)?"""
+        thumbnail = picture.thumbnail_HWC(
+            CUT_THUMBNAIL_PX, order=cv2.COLOR_YUV2BGR_I420, how=cv2.INTER_LINEAR
+        )
         code = self._timecode(len(self._frames), fps=float(GRID_FPS))
         self._frames.append(frame)
-        for cut in self._detector.process_frame(code, thumbnail):
-            self.cuts.append(self._frames[cut.frame_num])
+        found = self._detector.process_frame(code, thumbnail)
+        self.cuts += [self._frames[cut.frame_num] for cut in found]
+        return bool(found)
 
     @property
     def settled(self) -> int:
@@ -168,8 +170,8 @@ class Watcher:
                 shots, self._next_look, self._shot_start = ShotFinder(self.options), grid.frame + 1, grid.frame + 1
                 continue
             planes = Planes(grid.picture)
-            if not grid.repeated:
-                shots.feed(grid.frame, planes)
+            if not grid.repeated and shots.feed(grid.frame, planes):
+                self._next_look = grid.frame  # a new shot may bring the face that was being searched for
             if grid.frame >= self._next_look:
                 self._look(grid.frame, planes)
             self._link(shots, min(shots.settled, grid.frame))

@@ -3,7 +3,7 @@
 The only owner of PyAV and ffmpeg-python. Everything above sees upright, square-pixel, 8-bit yuv420p pictures.
 """
 
-from vividhead.media.decode import GridFrame, key_frames, pictures
+from vividhead.media.decode import GridFrame, Picture, key_frames, pictures
 from vividhead.media.encode import ClipWriter, EncodeOptions, flac
 from vividhead.media.probe import Probe, probe
 from vividhead.media.sound import sound
@@ -12,6 +12,7 @@ __all__ = [
     "ClipWriter",
     "EncodeOptions",
     "GridFrame",
+    "Picture",
     "Probe",
     "flac",
     "key_frames",

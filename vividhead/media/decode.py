@@ -23,6 +23,9 @@ from vividhead.errors import MediaError
 from vividhead.media.probe import open_media, upright_size, video_stream
 from vividhead.records import GRID_FPS, Source
 
+Picture = VideoFrame
+"""A decoded picture as the rooms above pass it on: upright, square pixels, yuv420p. Read it through `Planes`."""
+
 SEEK_BACK_S = (1, 10, 60)
 """How far before a span to look for a key frame to start from, tried in turn before starting at the file's head."""
 
@@ -285,16 +288,20 @@ class Planes:
             for plane in self.picture.planes
         )
 
-    def thumbnail_HWC(self, width_px: int, *, order: int = cv2.COLOR_YUV2RGB_I420) -> NDArray[np.uint8]:
-        """The whole picture, about `width_px` wide and even-sized, as RGB (or as `order` says); never enlarged."""
+    def thumbnail_HWC(
+        self, width_px: int, *, order: int = cv2.COLOR_YUV2RGB_I420, how: int = cv2.INTER_AREA
+    ) -> NDArray[np.uint8]:
+        """The whole picture, about `width_px` wide and even-sized, as RGB (or as `order` says); never enlarged.
+
+        `how`: INTER_AREA looks at all pixels (or every other), INTER_LINEAR only at four for each it makes.
+        """
         height, width = self.y_HW.shape
-        step = max(1, width // (2 * width_px))  # nearest samples first: area averaging of every pixel is dear
+        step = max(1, width // (2 * width_px)) if how == cv2.INTER_AREA else 1
         wide = min(width_px, width) // 4 * 4
         high = max(4, round(height * wide / width) // 4 * 4)
-        luma = cv2.resize(self.y_HW[::step, ::step], (wide, high), interpolation=cv2.INTER_AREA)
+        luma = cv2.resize(self.y_HW[::step, ::step], (wide, high), interpolation=how)
         chroma = [
-            cv2.resize(p[::step, ::step], (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
-            for p in (self.u_HW, self.v_HW)
+            cv2.resize(p[::step, ::step], (wide // 2, high // 2), interpolation=how) for p in (self.u_HW, self.v_HW)
         ]
         return _rgb(luma, chroma[0], chroma[1], order)
 
