@@ -5,11 +5,15 @@ Some files must be kept; each of the others must be turned down for one reason, 
 
 import shutil
 from collections.abc import Callable, Collection
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,9 +61,9 @@ def demo_sources(folder: Path) -> list[DemoSource]:
 
 
 def make_demo_footage(
-    folder: Path, seed: int = 0, *, only: Collection[str] | None = None
+    folder: Path, seed: int = 0, *, only: Collection[str] | None = None, workers: int = 1
 ) -> list[DemoSource]:
-    """Write the demo files (or those named in `only`) into `folder`, made if need be.
+    """Write the demo files (or those named in `only`) into `folder`, made if need be, by `workers` processes.
 
     The same seed gives the same bytes; another one other sentences, people and movements.
     """
@@ -68,10 +72,24 @@ def make_demo_footage(
         raise UsageError(f"no demo file is called {', '.join(sorted(unknown))}; there are {names}")
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [plan for plan in _PLANS if only is None or plan.name in only]
+    originals = [plan.name for plan in wanted if plan.expect != "duplicate"]
+    make = partial(_make, folder, seed)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
+            list(pool.map(make, originals))
+    else:
+        for name in originals:
+            make(name)
     for plan in wanted:
-        plan.make(_Studio(seed, folder / plan.name, plan.duration_s))
+        if plan.expect == "duplicate":
+            make(plan.name)
     made = {plan.name for plan in wanted}
     return [source for source in demo_sources(folder) if source.path.name in made]
+
+
+def _make(folder: Path, seed: int, name: str) -> None:
+    plan = next(plan for plan in _PLANS if plan.name == name)
+    plan.make(_Studio(seed, folder / name, plan.duration_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,7 @@ def _other_sentence(studio: _Studio) -> None:
 
 
 def _out_of_focus(studio: _Studio) -> None:
-    studio.write(studio.record(7, blur_sigma_px=4.5))
+    studio.write(studio.record(7, blur_sigma_px=7.0))
 
 
 def _far_away(studio: _Studio) -> None:

@@ -13,8 +13,11 @@ from scipy.ndimage import gaussian_filter1d
 from vividhead.testing.speech import Speech
 
 PLAN_HZ = 200
-LEAD_S = 0.02
-"""How far the mouth is ahead of the sound: articulators move first, and a frame shows its first instant."""
+LEAD_S = 0.05
+"""How far the mouth is ahead of the sound: articulators move first, and a frame shows its first instant.
+
+So chosen that `lip_sync` reads no offset: its zero is the average of real talkers.
+"""
 ARTICULATOR_SIGMA_S = 0.034
 """Inertia of jaw and lips: what turns a row of shapes into coarticulated movement."""
 CLOSURE_SIGMA_S = 0.020
@@ -76,7 +79,7 @@ def perform(
     shapes_T["brow"] = np.clip(0.5 * _sway(at_T, rng, (0.1, 0.4)) + 0.6 * emphasis_T, 0, 1)
     return Performance(
         shapes_T,
-        yaw_deg_T=liveliness * 3.5 * _sway(at_T, rng, (0.08, 0.35)),
+        yaw_deg_T=liveliness * 5.0 * _sway(at_T, rng, (0.08, 0.35)),
         pitch_deg_T=liveliness * (1.8 * _sway(at_T, rng, (0.1, 0.5)) + 2.0 * (emphasis_T - 0.3)),
         roll_deg_T=liveliness * 1.8 * _sway(at_T, rng, (0.08, 0.4)),
         shift_T2=liveliness
