@@ -76,7 +76,7 @@ class LipAudioMap:
     weight_ridge_D: Floats
     """Shares of the channels in the curve; those of both halves together sum to 1."""
     confidence: Floats
-    """Logistic intercept, slope, and the frames beyond which length adds no confidence."""
+    """Of `confidence_of`: intercept, gain per second and unit of peak, loss per second, longest frames."""
     provenance: Mapping[str, Any]
     """Which clips, under which licences, with which held-out figures."""
 
@@ -201,7 +201,7 @@ def _mel_filters(bins: int) -> Floats:
 
 def voice_spectra(audio_S: NDArray[np.floating[Any]]) -> tuple[Floats, Floats]:
     """Mel power (J, 32) and voicing 0 … 1 (J,) every 10 ms; four spectra of 25 ms lie within each frame."""
-    window, hop, size = 400, 160, 1024
+    window, hop, size = 400, 160, 640  # size: room for correlations up to 12.5 ms without wrapping round
     count = len(audio_S) // hop
     padded = np.pad(np.asarray(audio_S, np.float64), (window // 2 - hop // 2, window))
     pieces_JS = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
@@ -281,15 +281,16 @@ class LagReading:
     """Probability that sound and lips match and the lag is right, if that was as likely as not beforehand."""
 
 
-def evidence(peak: float, used_frames: int, longest_frames: float) -> float:
-    """The peak on a scale that means the same for every length: chance peaks shrink as 1 / sqrt(length)."""
-    return peak * float(np.sqrt(min(used_frames, longest_frames) / GRID_FPS))
-
-
 def confidence_of(map_: LipAudioMap, peak: float, used_frames: int) -> float:
-    """`LagReading.confidence` of a curve with this peak over so many frames."""
-    intercept, slope, longest_frames = map_.confidence
-    return float(1 / (1 + np.exp(-intercept - slope * evidence(peak, used_frames, longest_frames))))
+    """`LagReading.confidence` of a curve with this peak over so many frames.
+
+    A chance peak shrinks as 1 / sqrt(length) and a true one does not; two normal distributions of that kind
+    have log odds of the form intercept + seconds × (gain × peak - loss). Length beyond that of most clips that
+    it was fitted on adds nothing.
+    """
+    intercept, gain_per_s, loss_per_s, longest_frames = map_.confidence
+    seconds = min(used_frames, longest_frames) / GRID_FPS
+    return float(1 / (1 + np.exp(-intercept - seconds * (gain_per_s * peak - loss_per_s))))
 
 
 def read_curve(map_: LipAudioMap, curve_L: Floats, used_frames: int) -> LagReading:

@@ -106,7 +106,7 @@ def _fit_at(
     map_ = LipAudioMap(
         still_PC=shapes.still_PC, shape_basis_KP=shapes.shape_basis_KP, lip_scale_F=shapes.lip_scale_F,
         lip_cca_FD=directions[0], voice_cca_FD=directions[1], voice_ridge_FD=directions[2],
-        weight_cca_D=canonical_D, weight_ridge_D=ridge_D, confidence=np.zeros(3), provenance={},
+        weight_cca_D=canonical_D, weight_ridge_D=ridge_D, confidence=np.zeros(4), provenance={},
     )  # fmt: skip
     return map_, [c_LD @ canonical_D + r_LD @ ridge_D for c_LD, r_LD in zip(canonical, ridge, strict=True)]
 

@@ -21,10 +21,12 @@ LONGEST_CALIBRATED_FRAMES = 12 * GRID_FPS
 """Few clips are longer, so length beyond this adds no confidence."""
 RIGHT_FRAMES = 3.5
 """Labels are good to about 3 frames: a reading that rounds to one of those is right."""
+BETA_PRIOR = 1e-3
+"""Keeps the confidence finite where few clips tell true from wrong without a mistake."""
 WINDOWS_S = (3, 5, 8, None)
 SHIFTS = (0, -12, -6, 6, 12)
 STEP_FRAMES = 25
-OTHER_VOICES, ROLLED_VOICES = 4, 2
+OTHER_VOICES, ROLLED_VOICES = 8, 2
 LEAST_ROLL_FRAMES = 40
 
 
@@ -84,25 +86,27 @@ def held_out_trials(talks: Sequence[Talk], prepared: Sequence[Prepared]) -> list
 
 
 def fit_confidence(trials: Sequence[Trial]) -> NDArray[np.float64]:
-    """`LipAudioMap.confidence`: logistic in `evidence`; a true voice, its lag right, against all else.
+    """`LipAudioMap.confidence`: a logistic curve that tells true voices, their lag read right, from all else.
 
     In every window length, true voices and wrong ones weigh the same: as likely as not beforehand.
     """
-    x, right, weight = [], [], []
+    rows, right, weight = [], [], []
     for window_s in WINDOWS_S:
         same = [t for t in trials if t.window_s == window_s]
         true = [(t.used_frames, t.true[s].peak, t.is_right(s)) for t in same for s in SHIFTS]
         wrong = [(t.used_frames, reading.peak, False) for t in same for reading in t.wrong]
         for group in (true, wrong):
-            x += [lip_audio.evidence(peak, frames, LONGEST_CALIBRATED_FRAMES) for frames, peak, _ in group]
+            seconds = [min(frames, LONGEST_CALIBRATED_FRAMES) / GRID_FPS for frames, _, _ in group]
+            rows += [(1.0, s * peak, -s) for s, (_, peak, _) in zip(seconds, group, strict=True)]
             right += [good for _, _, good in group]
             weight += [1 / len(group)] * len(group)
-    design, w = np.column_stack([np.ones(len(x)), x]), np.array(weight)
-    beta = np.zeros(2)
+    design, w = np.array(rows), np.array(weight)
+    beta = np.zeros(design.shape[1])
+    prior = BETA_PRIOR * np.eye(len(beta))
     for _ in range(50):  # Newton's method; a dozen steps suffice
         p = 1 / (1 + np.exp(-design @ beta))
-        hessian = design.T @ (design * (w * p * (1 - p))[:, None])
-        beta += np.linalg.solve(hessian, design.T @ (w * (np.array(right, float) - p)))
+        hessian = design.T @ (design * (w * p * (1 - p))[:, None]) + prior
+        beta += np.linalg.solve(hessian, design.T @ (w * (np.array(right, float) - p)) - prior @ beta)
     return np.array([*beta, LONGEST_CALIBRATED_FRAMES])
 
 
@@ -166,8 +170,8 @@ def fit(talks: Sequence[Talk]) -> tuple[LipAudioMap, list[str]]:
             if some:
                 found[f"{name}, {f'{window_s} s' if window_s else 'whole'}"] = figures(some, map_)
     map_ = replace(map_, provenance=_provenance(talks, lag_of, found))
-    intercept, slope, longest = map_.confidence
-    formula = f"{intercept:.3f} + {slope:.3f} * peak * sqrt(min(frames, {longest:.0f}) / {GRID_FPS})"
+    intercept, gain, loss, longest = map_.confidence
+    formula = f"{intercept:.3f} + min(seconds, {longest / GRID_FPS:g}) * ({gain:.3f} * peak - {loss:.3f})"
     report = [*figures_table(found), "", *clip_table(trials, map_), "", f"confidence = sigmoid({formula})"]
     return map_, report
 
