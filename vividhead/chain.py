@@ -1,13 +1,15 @@
 """The chain of stages for one run: what is to be done next, given what the ledger holds. Runs nothing itself.
 
-    ingest ─▶ (duplicates) ─▶ per segment: scan ─▶ measure ─▶ more ─▶ pack
-                                                     │          └ scores that an earlier policy had skipped
-                                                     └ stops at a segment without a span, a clip, a kept clip
+ingest ─▶ (duplicates) ─▶ per segment: scan ─▶ measure ─▶ more ─▶ pack
+                                                 │          └ scores that an earlier policy had skipped
+                                                 └ stops at a segment without a span, a clip, a kept clip
 """
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +22,7 @@ from vividhead.measure import Measured
 from vividhead.pipeline import Pipeline, digest_of
 from vividhead.plain import from_plain
 from vividhead.policy import Policy, judge
-from vividhead.records import Clip, Decision, Listed, Measurement, Segment, Source
+from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Segment, Source
 from vividhead.scan import Scan
 
 STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
@@ -58,7 +60,7 @@ class Unit:
         """Footage it covers."""
         if self.segment is None:
             return 0.0
-        return (self.segment.end_frame - self.segment.start_frame) / 25
+        return (self.segment.end_frame - self.segment.start_frame) / GRID_FPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,10 @@ class Failure:
 
 
 def ingest_key(listed: Listed, pipeline: Pipeline) -> str:
-    """Of the uri, its size and time of change: an unchanged file is not hashed again."""
+    """Of the uri, its size, time of change and readability: an unchanged file is not hashed again."""
     try:
         stat = Path(listed.uri).stat()
-        seen = f"{stat.st_size}:{stat.st_mtime_ns}"
+        seen = f"{stat.st_size}:{stat.st_mtime_ns}:{os.access(listed.uri, os.R_OK)}"
     except OSError as fault:
         seen = type(fault).__name__
     text = f"{listed.uri}|{seen}|{digest_of(pipeline.ingest)}|{STAGE_VERSION['ingest']}"
@@ -107,6 +109,12 @@ def pack_key(clip_id: str, pipeline: Pipeline) -> str:
     return f"{clip_id}-{digest}"
 
 
+def is_encoded(ledger: Ledger, key: str) -> bool:
+    """Are the bytes of the pack unit `key` in the ledger? A part without its record is a killed writer's."""
+    record = ledger.read("pack", key)
+    return record is not None and "failed" not in record and ledger.part("pack", key, "tar").is_file()
+
+
 @dataclass(slots=True)
 class SegmentState:
     """Everything the ledger knows of one segment."""
@@ -120,7 +128,8 @@ class SegmentState:
     array_parts: list[tuple[str, str]] = field(default_factory=list)
     """(stage, key) of commits with arrays, oldest first."""
     failure: Failure | None = None
-    pack_failures: dict[str, Failure] = field(default_factory=dict)
+    clip_failures: dict[str, Failure] = field(default_factory=dict)
+    """clip_id → why what was still missing of it, scores or media, could not be made."""
 
     @property
     def clips(self) -> Sequence[Clip]:
@@ -206,28 +215,32 @@ class Chain:
         if record is not None:
             failure = from_plain(Failure, record["failed"])
         if failure is None:
-            failure = Failure("failed.changed", "the file changed while it was read; run the same command again")
+            failure = Failure(
+                "failed.changed", "the file changed while it was read; run the same command again"
+            )
         unread = "unread-" + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest()
-        return Source(source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail)
+        return Source(
+            source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail
+        )
 
     def advance(self, segment: Segment, source: Source) -> list[Unit]:
         """Re-read the segment from the ledger; its next unit, or none when it is through."""
-        pipeline, names = self.job.pipeline, self.job.pipeline.measure.scores
+        pipeline, policy, names = self.job.pipeline, self.job.policy, self.job.pipeline.measure.scores
         state = load_segment(self.ledger, segment, source, pipeline)
         self.segments[segment.segment_id] = state
-        common = {"listed": source.listed, "source": source, "segment": segment}
+        unit = partial(Unit, listed=source.listed, source=source, segment=segment)
         if state.failure is not None:
             return []
         if state.scan is None:
-            return self._next(Unit(stage="scan", key=scan_key(segment, pipeline), **common), state)
+            return self._next(unit(stage="scan", key=scan_key(segment, pipeline)), state)
         base = measure_key(segment, pipeline)
         if state.measured is None:
-            return self._next(Unit(stage="measure", key=base, **common), state)
+            return self._next(unit(stage="measure", key=base), state)
         exhaustive = pipeline.measure.exhaustive
         asked = [
             clip_id
             for clip_id in (c.clip_id for c in state.clips)
-            if wants_more(names, state.rows.get(clip_id, {}), self.job.policy, exhaustive)
+            if wants_more(names, state.rows.get(clip_id, {}), policy, exhaustive)
         ]
         if asked:
             missing = [
@@ -236,35 +249,53 @@ class Chain:
                 for name in names
                 if not is_known(state.rows[clip_id].get(name))
             ]
-            key = more_key(base, [self.job.policy.digest, *missing])
-            return self._next(Unit(stage="more", key=key, clip_ids=tuple(asked), **common), state)
-        unpacked = [
-            c.clip_id
-            for c in state.clips
-            if self.decision(state, c.clip_id).kept and not self._is_packed(state, c.clip_id)
-        ]
+            key = more_key(base, [policy.digest, *missing])
+            failure = self._failure("more", key)
+            if failure is None:
+                return [unit(stage="more", key=key, clip_ids=tuple(asked))]
+            state.clip_failures |= dict.fromkeys(asked, failure)
+        unpacked = self._unpacked(state)
         if not unpacked:
             return []
-        first = min(unpacked, key=[c.clip_id for c in state.clips].index)
-        return self._next(Unit(stage="pack", key=pack_key(first, pipeline), clip_ids=tuple(unpacked), **common), state)
+        return [unit(stage="pack", key=pack_key(unpacked[0], pipeline), clip_ids=tuple(unpacked))]
 
-    def _is_packed(self, state: SegmentState, clip_id: str) -> bool:
-        key = pack_key(clip_id, self.job.pipeline)
-        if key in self._packable:
-            return True
-        record = self.ledger.read("pack", key)
+    def _unpacked(self, state: SegmentState) -> list[str]:
+        """Kept clips still to be encoded, in the segment's order; the state learns which cannot be."""
+        out = []
+        for clip in state.clips:
+            clip_id, key = clip.clip_id, pack_key(clip.clip_id, self.job.pipeline)
+            if clip_id in state.clip_failures or not self.decision(state, clip_id).kept:
+                continue
+            failure = self._failure("pack", key)
+            if failure is not None:
+                state.clip_failures[clip_id] = failure
+            elif key not in self._packable and not is_encoded(self.ledger, key):
+                out.append(clip_id)
+        return out
+
+    def _failure(self, stage: Stage, key: str) -> Failure | None:
+        """Why the unit failed for good, or for this run."""
+        record = self.ledger.read(stage, key)
         if record is not None and "failed" in record:
-            state.pack_failures[clip_id] = from_plain(Failure, record["failed"])
-            return True
-        return record is not None and self.ledger.part("pack", key, "tar").is_file()
+            return from_plain(Failure, record["failed"])
+        return self._transient.get((stage, key))
 
     def _next(self, unit: Unit, state: SegmentState) -> list[Unit]:
-        failure = self._transient.get((unit.stage, unit.key))
-        if failure is not None and unit.stage == "pack":
-            state.pack_failures |= dict.fromkeys(unit.clip_ids, failure)
-        elif failure is not None:
-            state.failure = failure
-        return [unit] if failure is None else []
+        state.failure = self._transient.get((unit.stage, unit.key))
+        return [unit] if state.failure is None else []
+
+    def at_fault(self, unit: Unit) -> Unit | None:
+        """What to try again, or to blame, when an attempt at `unit` failed; None if all of it is done all the same.
+
+        Of several clips to be packed, that is the first not in the ledger yet, alone: no clip fails for another's.
+        """
+        if unit.stage != "pack":
+            return unit
+        for clip_id in unit.clip_ids:
+            key = pack_key(clip_id, self.job.pipeline)
+            if not is_encoded(self.ledger, key):
+                return replace(unit, key=key, clip_ids=(clip_id,))
+        return None
 
     def after(self, unit: Unit, failure: Failure | None) -> list[Unit]:
         """The units that follow one that is done, or that failed for good."""

@@ -32,6 +32,13 @@ class _Settler:
     attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __call__(self, unit: Unit, outcome: Outcome) -> list[Unit]:
+        blamed = self.chain.at_fault(unit) if outcome is not None else unit
+        if blamed is None:
+            outcome = None
+        elif blamed != unit:
+            if isinstance(outcome, Fault):
+                self.progress.fault(unit, outcome, 0)
+            return [blamed]
         name = (unit.stage, unit.key)
         job = self.chain.job
         if isinstance(outcome, Fault):
@@ -45,7 +52,9 @@ class _Settler:
                 f"vividhead reproduce {job.dataset} {unit.stage}/{unit.key}",
             )
         if outcome is not None and not outcome.transient:
-            self.chain.ledger.commit(unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {})
+            self.chain.ledger.commit(
+                unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {}
+            )
         following = self.chain.after(unit, outcome)
         self.progress.done(unit, outcome, following)
         return following
@@ -85,7 +94,7 @@ def curate(
     with sole_writer(dataset):
         claim(dataset, str(footage), plan, policy)
         with _runner(on, count, address) as runner:
-                _run(dataset, job, listed, runner, progress or Progress())
+            _run(dataset, job, listed, runner, progress or Progress())
     return dataset
 
 
@@ -102,7 +111,7 @@ def _run(dataset: Path, job: Job, listed: list[Listed], runner: Runner, progress
             if units:
                 runner(units, settle, job)
             units = chain.settle_sources(packed_keys(dataset, job.pipeline))
-            progress.footage(chain)
+            progress.footage(chain, units)
             if units:
                 runner(units, settle, job)
             finished = True

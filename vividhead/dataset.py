@@ -10,17 +10,30 @@ from typing import Any
 from vividhead.errors import DatasetError
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline, digest_of
+from vividhead.plain import utf8
 from vividhead.policy import Policy
 
 SCHEMA_VERSION = 1
 """Of the tables and shards; raised when a reader of the older ones would misread."""
 
-NOTED_PACKAGES = ("av", "dlib-bin", "mediapipe", "numpy", "onnxruntime", "opencv-contrib-python", "ray", "scenedetect", "scipy", "silero-vad", "torch")
+NOTED_PACKAGES = (
+    "av",
+    "dlib-bin",
+    "mediapipe",
+    "numpy",
+    "onnxruntime",
+    "opencv-contrib-python",
+    "ray",
+    "scenedetect",
+    "scipy",
+    "silero-vad",
+    "torch",
+)
 
 
 def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
     """What this run is: inputs, versions, the texts and digests of pipeline and filters, the machine."""
-    sections = {
+    sections: dict[str, dict[str, str | int]] = {
         "input": {"where": where},
         "pipeline": {"name": pipeline.name, "digest": pipeline_digest(pipeline), "seed": pipeline.seed, "text": pipeline.text},
         "filters": {"name": policy.name, "digest": policy.digest, "text": policy.text},
@@ -33,8 +46,15 @@ def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
     lines = ["# What made this dataset. Written by vividhead; do not edit."]
     for name, values in sections.items():
         lines.append(f"\n[{name}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | int) -> str:
+    """A basic string is JSON's, except that TOML knows no surrogate pairs and no bare DEL."""
+    return json.dumps(utf8(value) if isinstance(value, str) else value, ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )
 
 
 def pipeline_digest(pipeline: Pipeline) -> str:
@@ -50,7 +70,9 @@ def read_run(dataset: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as fault:
         what = "there is no such folder" if not dataset.is_dir() else "it has no run.toml"
-        raise DatasetError(f"{dataset} is no dataset: {what}; `vividhead curate FOLDER --out {dataset}` makes one") from fault
+        raise DatasetError(
+            f"{dataset} is no dataset: {what}; `vividhead curate FOLDER --out {dataset}` makes one"
+        ) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DatasetError(f"{path} is damaged: {fault}") from fault
 
@@ -70,11 +92,13 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
                 f"{before['pipeline']['digest']}; asked for {pipeline.name}, {pipeline_digest(pipeline)}). "
                 f"To resume it give the pipeline it was begun with (its text is in run.toml); else {anew}"
             )
-        if before["input"]["where"] != where:
+        if before["input"]["where"] != utf8(where):
             raise DatasetError(
                 f"{dataset} holds a run over {before['input']['where']!r}, not {where!r}. To add footage, add files "
                 f"there or lines to its source list and run the same command; else {anew}"
             )
     elif strangers:
-        raise DatasetError(f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out")
+        raise DatasetError(
+            f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out"
+        )
     write_atomically(dataset / "run.toml", run_toml(where, pipeline, policy).encode())

@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as fault:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -45,12 +45,14 @@ def storage_error(fault: OSError, path: Path) -> StorageError:
     """The same fault in words, with the way out."""
     what = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EROFS: "read-only"}
     why = what.get(fault.errno or 0, fault.strerror or str(fault))
+    do = "make room" if fault.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
     return StorageError(
-        f"cannot write {path}: {why}. What is committed is kept: make room and run the same command again"
+        f"cannot write {path}: {why}. What is committed is kept: {do} and run the same command again"
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder outlive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -73,7 +75,9 @@ class Ledger:
             return None
         except ValueError as fault:
             path = self.root / stage / f"{key}.json"
-            raise DatasetError(f"{path} is damaged ({fault}); delete that file and run the same command again") from fault
+            raise DatasetError(
+                f"{path} is damaged ({fault}); delete that file and run the same command again"
+            ) from fault
 
     def commit(self, stage: str, key: str, record: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
         """Make the unit done. `parts` are stored first; `record` must be plain JSON values."""
@@ -102,8 +106,8 @@ class Ledger:
             part.unlink(missing_ok=True)
 
     def sweep(self) -> int:
-        """Remove what killed writers left half written; returns how many files. Call while holding the lock."""
-        left = list(self.root.glob("*/.*.part"))
+        """Remove what killed writers left half written in the dataset; returns how many files. Hold the lock."""
+        left = list(self.root.parent.rglob(".*.part"))
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
@@ -112,9 +116,9 @@ class Ledger:
 @contextlib.contextmanager
 def sole_writer(dataset: Path) -> Iterator[None]:
     """Hold the dataset's lock, or raise DatasetError naming who holds it. Freed by the system if we are killed."""
-    dataset.mkdir(parents=True, exist_ok=True)
     path = dataset / ".lock"
     try:
+        dataset.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as fault:
         raise storage_error(fault, path) from fault
@@ -123,7 +127,9 @@ def sole_writer(dataset: Path) -> Iterator[None]:
     except OSError as fault:
         holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(handle)
-        raise DatasetError(f"{dataset} is being written by {holder}; wait for it, or choose another --out") from fault
+        raise DatasetError(
+            f"{dataset} is being written by {holder}; wait for it, or choose another --out"
+        ) from fault
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)

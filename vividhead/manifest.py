@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vividhead.errors import DatasetError
-from vividhead.plain import to_plain
+from vividhead.plain import to_plain, utf8
 from vividhead.records import Clip
 
 if TYPE_CHECKING:
@@ -31,14 +31,24 @@ C = Column
 TEXT_MAP = "map<string, string>"
 
 SOURCES = (
-    C("source_id", "string", "", "sha256 of the file's bytes; `unread-…` (of the uri) where it could not be read"),
+    C(
+        "source_id",
+        "string",
+        "",
+        "sha256 of the file's bytes; `unread-…` (of the uri) where it could not be read",
+    ),
     C("uri", "string", "", "where the file was, as given"),
     C("given_id", "string", "", "`source_id` of the user's source list"),
     C("licence", "string", "", "as given in the source list"),
     C("consent", "string", "", "as given in the source list"),
     C("language", "string", "", "as given in the source list"),
     C("attributes", TEXT_MAP, "", "every further column of the source list"),
-    C("outcome", "string", "", "ready (was curated), duplicate, rejected (no talking-head footage) or failed"),
+    C(
+        "outcome",
+        "string",
+        "",
+        "ready (was curated), duplicate, rejected (no talking-head footage) or failed",
+    ),
     C("code", "string", "", "why it is not ready, e.g. source.no_audio, duplicate.bytes, failed.unreadable"),
     C("detail", "string", "", "the same in words, with the numbers"),
     C("duplicate_of", "string", "", "source_id of the source kept in its place"),
@@ -69,7 +79,12 @@ SEGMENTS = (
     C("state", "string", "", "done, failed, or pending (an interrupted run)"),
     C("code", "string", "", "why it failed, e.g. failed.crash"),
     C("detail", "string", "", "the same in words, with the command that reproduces it"),
-    C("stretches", STRETCH, "frames", "what of it is no candidate clip, and why: no_speech, no_face, too_short, …"),
+    C(
+        "stretches",
+        STRETCH,
+        "frames",
+        "what of it is no candidate clip, and why: no_speech, no_face, too_short, …",
+    ),
     C("speech_s_in_source", "list<struct<start_s: double, end_s: double>>", "s", "speech heard in it"),
     C("cut_frames", "list<int64>", "frames", "first frames of new shots found in it"),
     C("decode_errors", "int64", "", "packets that the decoder refused"),
@@ -107,9 +122,25 @@ REASON = "list<struct<code: string, field: string, value: double, limit: double,
 
 DECISIONS = (
     C("clip_id", "string", "", "the clip judged"),
-    C("kept", "bool", "", "whether no rule is broken"),
-    C("reasons", REASON, "", "all broken rules in the policy's order: score.field:{low,high,unmeasurable,failed,skipped}"),
-    C("pack_failure", "string", "", "why a kept clip has no media, e.g. failed.changed; null otherwise"),
+    C(
+        "kept",
+        "bool",
+        "",
+        "whether no rule is broken and nothing failed: the clip is in a shard once the run is done",
+    ),
+    C(
+        "reasons",
+        REASON,
+        "",
+        "all broken rules in the policy's order: score.field:{low,high,unmeasurable,failed,skipped}",
+    ),
+    C(
+        "failure",
+        "string",
+        "",
+        "why scores or media still missing could not be made, e.g. failed.crash; null otherwise",
+    ),
+    C("failure_detail", "string", "", "the same in words, with the command that reproduces it"),
 )
 
 MEMBERS = ("mp4", "flac", "landmarks.npz", "json")
@@ -133,7 +164,12 @@ MANIFEST = (
         column
         for member in MEMBERS
         for column in (
-            C(f"{member}_offset", "int64", "B", f"first byte in the shard of the member {MEMBER_MEANING[member]}"),
+            C(
+                f"{member}_offset",
+                "int64",
+                "B",
+                f"first byte in the shard of the member {MEMBER_MEANING[member]}",
+            ),
             C(f"{member}_bytes", "int64", "B", f"length of the member .{member}"),
             C(f"{member}_sha256", "string", "", f"sha256 of the member .{member}"),
         )
@@ -169,7 +205,11 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> "pyar
 
 
 def _cell(value: Any, kind: str) -> Any:
-    return sorted(value.items()) if kind == TEXT_MAP and value is not None else value
+    if isinstance(value, str):
+        return utf8(value)
+    if kind == TEXT_MAP and value is not None:
+        return sorted((utf8(key), utf8(text)) for key, text in value.items())
+    return value
 
 
 def clip_row(clip: Clip) -> dict[str, Any]:
@@ -200,6 +240,8 @@ def read(path: Path) -> "pyarrow.Table":
     try:
         return pyarrow.parquet.read_table(path)
     except FileNotFoundError as fault:
-        raise DatasetError(f"{path} is missing; run `vividhead curate` again with the same arguments to finish") from fault
+        raise DatasetError(
+            f"{path} is missing; run `vividhead curate` again with the same arguments to finish"
+        ) from fault
     except (pyarrow.ArrowInvalid, OSError) as fault:
         raise DatasetError(f"{path} is damaged: {fault}") from fault

@@ -70,7 +70,11 @@ class Work:
         ]
         start_s, end_s = clip.start_s_in_source, clip.end_s_in_source
         heard = self.scan.speech_s_in_source
-        speech = [(max(a, start_s) - start_s, min(b, end_s) - start_s) for a, b in heard if a < end_s and b > start_s]
+        speech = [
+            (max(a, start_s) - start_s, min(b, end_s) - start_s)
+            for a, b in heard
+            if a < end_s and b > start_s
+        ]
         return BufferedClipMedia(
             clip, self.source, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
             lambda start, end: sound(self.path, self.source, start, end), self.beat,
@@ -115,8 +119,12 @@ def measure_segment(work: Work) -> Measured:
         labels: dict[int, str] = {}
         frames = pictures(work.path, work.source, start, end, options.max_picture_gap_s, log)
         for draft, track in _drafts(watcher.watch(frames), work, labels):
-            if draft.end_frame - draft.start_frame >= work.pipeline.clips.min_s * GRID_FPS:
-                clip = clip_of(draft, work.segment, track, watcher.shot_of[track])
+            if draft.end_frame - draft.start_frame < work.pipeline.clips.min_s * GRID_FPS:
+                continue
+            clip = clip_of(draft, work.segment, track, watcher.shot_of[track])
+            if clip.clip_id not in {
+                c.clip_id for c in clips[here:]
+            }:  # two large faces may share one whole picture
                 rows += work.scores(work.media(clip, draft.boxes, draft.faces, watcher.looks), {})
                 clips.append(clip)
         looks += watcher.looks
@@ -175,7 +183,9 @@ def _leftover(
     return out
 
 
-def measure_more(work: Work, measured: Measured, wanted: Sequence[str], have: Mapping[str, Mapping[str, Measurement]]) -> list[Measurement]:
+def measure_more(
+    work: Work, measured: Measured, wanted: Sequence[str], have: Mapping[str, Mapping[str, Measurement]]
+) -> list[Measurement]:
     """Measure what is missing of the clips `wanted` (clip ids), decoding just their spans."""
     rows: list[Measurement] = []
     for clip in measured.clips:
@@ -192,7 +202,9 @@ def measure_more(work: Work, measured: Measured, wanted: Sequence[str], have: Ma
         gap_s = work.pipeline.track.max_picture_gap_s
         for grid in pictures(work.path, work.source, clip.start_frame, clip.end_frame, gap_s):
             if grid.picture is None:
-                raise MediaError("failed.changed", f"no picture at frame {grid.frame}, where there was one before")
+                raise MediaError(
+                    "failed.changed", f"no picture at frame {grid.frame}, where there was one before"
+                )
             work.beat()
             boxes.append(smoothed_box(sightings, grid.frame))
             faces.append(cut_face(Planes(grid.picture), boxes[-1]))

@@ -27,7 +27,10 @@ def to_plain(value: Any) -> Any:  # any record in, any JSON value out
 
 def from_plain(cls: type[Record], data: Any) -> Record:
     """Build the record `cls` from what `to_plain` made of one; raises TypeError where it does not fit."""
-    return _build(cls, data)  # type: ignore[no-any-return]
+    try:
+        return _build(cls, data)  # type: ignore[no-any-return]
+    except (KeyError, ValueError, AttributeError) as fault:
+        raise TypeError(f"no {cls.__name__}: {type(fault).__name__} {fault}") from fault
 
 
 @cache
@@ -63,10 +66,15 @@ def _build(hint: Any, data: Any) -> Any:
     return data
 
 
+def utf8(text: str) -> str:
+    """The text with what UTF-8 cannot hold (bytes of a file name in another encoding) as `\\udc..`."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def npz(arrays: "Mapping[str, NDArray[np.generic]]") -> bytes:
     """Arrays as a compressed .npz, by name in alphabetical order: the same bytes for the same values."""
     import numpy as np
 
     file = io.BytesIO()
-    np.savez_compressed(file, **dict(sorted(arrays.items())))  # type: ignore[arg-type]
+    np.savez_compressed(file, **dict(sorted(arrays.items())))
     return file.getvalue()

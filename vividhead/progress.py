@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -34,8 +35,8 @@ class Progress:
     def begin(self, what: str, units: int) -> None:
         """Files to hash and probe."""
 
-    def footage(self, chain: "Chain") -> None:
-        """Sources are known: how much footage there is, and how much of it is done already."""
+    def footage(self, chain: "Chain", units: "Sequence[Unit]") -> None:
+        """Sources are known: how much footage there is; what `units` do not concern is done already."""
 
     def done(self, unit: "Unit", failure: "Failure | None", following: "list[Unit]") -> None:
         """A unit is done, or has failed for good; `following` is empty when its segment is through."""
@@ -50,7 +51,7 @@ class _Tally(Progress):
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.files = self.files_done = 0
-        self.total_s = self.through_s = self.here_s = 0.0
+        self.total_s = self.through_s = self.before_s = self.kept_s = 0.0
         self.units: Counter[str] = Counter()
         self.failures = 0
         self.began = time.monotonic()
@@ -60,10 +61,16 @@ class _Tally(Progress):
         self.files = units
         self.show()
 
-    def footage(self, chain: "Chain") -> None:
+    def footage(self, chain: "Chain", units: "Sequence[Unit]") -> None:
         self.chain = chain
-        ready = {s.segment.segment_id: s for s in chain.segments.values()}
-        self.total_s = sum((s.segment.end_frame - s.segment.start_frame) / GRID_FPS for s in ready.values())
+        waiting = {unit.segment.segment_id for unit in units if unit.segment is not None}
+        for name, state in chain.segments.items():
+            length_s = (state.segment.end_frame - state.segment.start_frame) / GRID_FPS
+            self.total_s += length_s
+            if name not in waiting:
+                self.through_s += length_s
+                self._count_kept(name)
+        self.before_s = self.through_s
         self.began = time.monotonic()
         self.show()
 
@@ -72,31 +79,32 @@ class _Tally(Progress):
         self.failures += failure is not None
         if unit.stage == "ingest":
             self.files_done += 1
-        elif not following:
+        elif not following and unit.segment is not None:
             self.through_s += unit.seconds
+            self._count_kept(unit.segment.segment_id)
         self.show()
 
     def fault(self, unit: "Unit", fault: "Fault", attempt: int) -> None:
         self.say(f"{unit.stage} {unit.listed.uri}: attempt {attempt}: {fault.kind}: {fault.detail}")
 
-    def kept_s(self) -> float:
-        """Seconds of clips the policy keeps so far."""
-        chain = self.chain
-        if chain is None:
-            return 0.0
-        states = chain.segments.values()
-        return sum(c.duration_s for s in states for c in s.clips if chain.decision(s, c.clip_id).kept)
+    def _count_kept(self, segment_id: str) -> None:
+        """A segment is through: add what the policy keeps of it."""
+        assert self.chain is not None
+        state = self.chain.segments[segment_id]
+        kept = (c for c in state.clips if c.clip_id not in state.clip_failures)
+        self.kept_s += sum(c.duration_s for c in kept if self.chain.decision(state, c.clip_id).kept)
 
     def text(self) -> str:
         """The state in one line."""
         if self.chain is None:
             return f"ingest {self.files_done}/{self.files} files"
         took = max(time.monotonic() - self.began, 1e-3)
-        left_s = (self.total_s - self.through_s) / self.through_s * took if self.through_s else None
+        here_s = self.through_s - self.before_s
+        left_s = (self.total_s - self.through_s) / here_s * took if here_s else None
         parts = [
             f"{self.through_s / 60:.1f} of {self.total_s / 60:.1f} min",
-            f"{self.through_s / took:.1f} h/h",
-            f"kept {self.kept_s() / 60:.1f} min",
+            f"{here_s / took:.1f} h/h",
+            f"kept {self.kept_s / 60:.1f} min",
             " ".join(f"{stage} {n}" for stage, n in self.units.items() if stage != "ingest"),
         ]
         if self.failures:

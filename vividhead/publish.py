@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from vividhead import score
-from vividhead.chain import Chain, SegmentState
+from vividhead.chain import Chain, Failure, SegmentState
 from vividhead.ledger import write_atomically
-from vividhead.manifest import CLIPS, DECISIONS, MEASUREMENTS, SEGMENTS, SOURCES, Column, clip_row, parquet, table
+from vividhead.manifest import (
+    CLIPS,
+    DECISIONS,
+    MEASUREMENTS,
+    SEGMENTS,
+    SOURCES,
+    Column,
+    clip_row,
+    parquet,
+    table,
+)
 from vividhead.plain import to_plain
-from vividhead.records import Measurement, Source
+from vividhead.records import Decision, Measurement, Source
 from vividhead.shard_set import publish_shards
 
 
@@ -26,17 +36,22 @@ def publish(dataset: Path, chain: Chain, finished: bool) -> None:
     for name in chain.job.pipeline.measure.scores:
         fields = score.score_class(name).fields
         columns = (*MEASUREMENTS, *(Column(f, "double", d.unit, d.meaning) for f, d in fields.items()))
-        rows = (_measurement_row(s.rows[c.clip_id][name]) for s in states for c in s.clips if name in s.rows[c.clip_id])
+        rows = (
+            _measurement_row(s.rows[c.clip_id][name])
+            for s in states
+            for c in s.clips
+            if name in s.rows[c.clip_id]
+        )
         _write(dataset / "measurements" / name / "measurements.parquet", columns, rows)
     decisions = [(s, c, chain.decision(s, c.clip_id)) for s in states for c in s.clips]
     folder = dataset / "decisions" / chain.job.policy.digest
-    rows = (
-        {**to_plain(d), "pack_failure": s.pack_failures[c.clip_id].code if c.clip_id in s.pack_failures else None}
-        for s, c, d in decisions
+    _write(
+        folder / "decisions.parquet",
+        DECISIONS,
+        (_decision_row(d, s.clip_failures.get(c.clip_id)) for s, c, d in decisions),
     )
-    _write(folder / "decisions.parquet", DECISIONS, rows)
     if finished:
-        kept = [(s, c) for s, c, d in decisions if d.kept and c.clip_id not in s.pack_failures]
+        kept = [(s, c) for s, c, d in decisions if d.kept and c.clip_id not in s.clip_failures]
         publish_shards(dataset, chain, kept)
 
 
@@ -65,10 +80,18 @@ def _segment_row(state: SegmentState) -> dict[str, Any]:
         "code": state.failure.code if state.failure else None,
         "detail": state.failure.detail if state.failure else None,
         "stretches": to_plain(sorted(parts, key=lambda s: s.start_frame)),
-        "speech_s_in_source": [{"start_s": a, "end_s": b} for a, b in (scan.speech_s_in_source if scan else ())],
+        "speech_s_in_source": [
+            {"start_s": a, "end_s": b} for a, b in (scan.speech_s_in_source if scan else ())
+        ],
         "cut_frames": list(measured.cut_frames) if measured else [],
         "decode_errors": measured.decode_errors if measured else 0,
     }
+
+
+def _decision_row(decision: Decision, failure: Failure | None) -> dict[str, Any]:
+    if failure is None:
+        return dict(to_plain(decision))
+    return {**to_plain(decision), "kept": False, "failure": failure.code, "failure_detail": failure.detail}
 
 
 def _measurement_row(row: Measurement) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
     plan ─▶ shards that differ, whole, in shards/new/ ─▶ manifest.parquet goes ─▶ swap ─▶ manifest.parquet comes ─▶
     drop encoded fragments from the ledger. Killed anywhere, the next run finds every member by its tar header.
+
+Files in shards/new/ are named by what they hold, so that no file is ever replaced by one of other members while a
+member may still have to be read from it.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import Any
 from vividhead import score
 from vividhead.chain import Chain, SegmentState, pack_key
 from vividhead.errors import DatasetError
-from vividhead.ledger import Ledger, storage_error, write_atomically
+from vividhead.ledger import Ledger, storage_error, sync_folder, write_atomically
 from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, table
 from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
@@ -50,7 +54,10 @@ def sample_json(source: Source, clip: Clip, rows: Mapping[str, Measurement]) -> 
         "crop_xyxy_px": list(clip.crop_xyxy_px),
         "scores": {name: dict(row.values) for name, row in sorted(rows.items())},
     }
-    return json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode() + b"\n"
+    return (
+        json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode(errors="backslashreplace")
+        + b"\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +77,59 @@ class _Sample:
 def publish_shards(dataset: Path, chain: Chain, kept: Sequence[tuple[SegmentState, Clip]]) -> None:
     """Write the shards that differ from those there, swap them in, then the manifest, then drop what is left over."""
     pipeline, ledger = chain.job.pipeline, chain.ledger
-    samples = sorted((_sample(ledger, pipeline, s, c) for s, c in kept), key=lambda s: _draw(pipeline.seed, s.clip))
+    samples = sorted(
+        (_sample(ledger, pipeline, s, c) for s, c in kept), key=lambda s: _draw(pipeline.seed, s.clip)
+    )
     planned = _plan(samples, pipeline.pack.shard_mb * MB)
     folder = dataset / "shards"
-    names = [f"{pipeline.pack.shard_prefix}-{number:06d}.tar" for number in range(len(planned))]
-    paths = [folder / name for name in names]
+    paths = [folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar" for number in range(len(planned))]
     stale = [not _is_already(path, group) for path, group in zip(paths, planned, strict=True)]
-    if any(stale):
+    fresh = {
+        path: folder / "new" / f"{_digest(group)}.tar"
+        for path, group, is_stale in zip(paths, planned, stale, strict=True)
+        if is_stale
+    }
+    if fresh:
         found = index([*_shards(dataset), *(ledger.root / "pack").glob("*.tar")])
-        _check_members([s for group, is_stale in zip(planned, stale, strict=True) if is_stale for s in group], found, chain)
+        groups = dict(zip(paths, planned, strict=True))
+        _check_members([sample for path in fresh for sample in groups[path]], found, chain)
+        for path, new in fresh.items():
+            _write_shard(new, groups[path], found)
     rows: list[dict[str, Any]] = []
-    fresh: list[Path] = []
-    for path, group, is_stale in zip(paths, planned, stale, strict=True):
-        if is_stale:
-            fresh.append(folder / "new" / path.name)
-            _write_shard(fresh[-1], group, found)
-        rows += _manifest_rows(fresh[-1] if is_stale else path, group)
-    surplus = [p for p in folder.glob("*.tar") if p.name not in names]
-    _swap_in(dataset, fresh, surplus, parquet(table(_manifest_columns(pipeline), rows)))
+    for path, group in zip(paths, planned, strict=True):
+        rows += _manifest_rows(path.name, fresh.get(path, path), group)
+    _swap_in(dataset, paths, fresh, parquet(table(_manifest_columns(pipeline), rows)))
     for path in (ledger.root / "pack").glob("*.tar"):
         path.unlink()
 
 
-def _swap_in(dataset: Path, fresh: Sequence[Path], surplus: Sequence[Path], manifest: bytes) -> None:
-    """Replace shards while no manifest points at them; without a change nothing is touched."""
+def _swap_in(dataset: Path, paths: Sequence[Path], fresh: Mapping[Path, Path], manifest: bytes) -> None:
+    """Replace shards while no manifest points at them; without a change the manifest is not touched."""
     folder, old = dataset / "shards", dataset / "manifest.parquet"
-    if old.is_file() and not fresh and not surplus and old.read_bytes() == manifest:
-        return
+    surplus = [path for path in folder.glob("*.tar") if path not in paths]
+    left = [path for path in (folder / "new").glob("*") if path not in fresh.values()]
     try:
-        old.unlink(missing_ok=True)
-        for path in fresh:
-            path.replace(folder / path.name)
-        for path in [*surplus, *(folder / "new").glob("*")]:
+        if fresh or surplus or not old.is_file() or old.read_bytes() != manifest:
+            old.unlink(missing_ok=True)
+            for path, new in fresh.items():
+                new.replace(path)
+            for path in surplus:
+                path.unlink()
+            if folder.is_dir():
+                sync_folder(folder)
+            write_atomically(old, manifest)
+        for path in left:
             path.unlink()
         if (folder / "new").is_dir():
             (folder / "new").rmdir()
     except OSError as fault:
         raise storage_error(fault, folder) from fault
-    write_atomically(old, manifest)
+
+
+def _digest(group: Sequence[_Sample]) -> str:
+    """Of the members of a shard, their order and bytes."""
+    content = [[s.clip.clip_id, [s.members[m]["sha256"] for m in MEMBERS]] for s in group]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _draw(seed: int, clip: Clip) -> str:
@@ -138,13 +160,15 @@ def _plan(samples: Sequence[_Sample], limit: int) -> list[list[_Sample]]:
 
 def _is_already(path: Path, group: Sequence[_Sample]) -> bool:
     """Does the shard at `path` hold just this group, in this order, with these bytes?"""
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size != sum(s.tar_size for s in group) + len(END):
         return False
     expected = [(f"{s.clip.clip_id}.{m}", s.members[m]) for s in group for m in MEMBERS]
     there = list(index([path]).items())
     if [name for name, _ in there] != [name for name, _ in expected]:
         return False
-    return all(verified(place, about) is not None for (_, place), (_, about) in zip(there, expected, strict=True))
+    return all(
+        verified(place, about) is not None for (_, place), (_, about) in zip(there, expected, strict=True)
+    )
 
 
 def _write_shard(path: Path, group: Sequence[_Sample], found: Mapping[str, Place]) -> None:
@@ -158,6 +182,8 @@ def _write_shard(path: Path, group: Sequence[_Sample], found: Mapping[str, Place
                     data = sample.json_text if member == "json" else found[name].read()
                     out.write(tar_bytes([(name, data)]))
             out.write(END)
+            out.flush()
+            os.fsync(out.fileno())
         part.replace(path)
     except OSError as fault:
         raise storage_error(fault, path) from fault
@@ -193,12 +219,13 @@ def _manifest_columns(pipeline: Pipeline) -> tuple[Column, ...]:
     return (*MANIFEST, *scores)
 
 
-def _manifest_rows(shard: Path, group: Sequence[_Sample]) -> list[dict[str, Any]]:
+def _manifest_rows(name: str, shard: Path, group: Sequence[_Sample]) -> list[dict[str, Any]]:
+    """The rows of the clips in `shard`, which is or will be called `name`."""
     digest = hashlib.sha256()
     with shard.open("rb") as file:
         while block := file.read(1 << 22):
             digest.update(block)
-    about_shard = {"shard": shard.name, "shard_bytes": shard.stat().st_size, "shard_sha256": digest.hexdigest()}
+    about_shard = {"shard": name, "shard_bytes": shard.stat().st_size, "shard_sha256": digest.hexdigest()}
     rows = []
     offset = 0
     for sample in group:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.chain import Job, SegmentState, Unit, load_segment, pack_key
+from vividhead.chain import Job, SegmentState, Unit, is_encoded, load_segment, pack_key
 from vividhead.errors import MediaError
 from vividhead.ingest import examine
 from vividhead.ledger import Ledger
@@ -81,8 +81,7 @@ def _pack(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     missing = [
         clip
         for clip in state.measured.clips
-        if clip.clip_id in unit.clip_ids
-        and not ledger.part("pack", pack_key(clip.clip_id, job.pipeline), "tar").is_file()
+        if clip.clip_id in unit.clip_ids and not is_encoded(ledger, pack_key(clip.clip_id, job.pipeline))
     ]
     arrays = {clip.clip_id: clip_arrays(ledger, state, clip.clip_id) for clip in missing}
     for clip_id, fragment, record in encode_clips(
@@ -100,4 +99,3 @@ def clip_arrays(ledger: Ledger, state: SegmentState, clip_id: str) -> dict[str, 
                 if name.startswith(f"{clip_id}."):
                     out[name.removeprefix(f"{clip_id}.")] = stored[name]
     return out
-

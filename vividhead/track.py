@@ -1,9 +1,9 @@
 """From pictures to shots and FaceTracks, streaming: each picture is seen once and held for about a second.
 
-    looks    o    o    o    o    o    o    the detector, every few grid frames
-    cut                  |                 known a few pictures late (the adaptive detector looks around)
-    tracks   [=====a=====|====b=====]      one face through one shot; ends at a cut or when its face is lost
-    yielded  . . . . . .                   frames leave once all looks that can tell of them are in
+looks    o    o    o    o    o    o    the detector, every few grid frames
+cut                  |                 known a few pictures late (the adaptive detector looks around)
+tracks   [=====a=====|====b=====]      one face through one shot; ends at a cut or when its face is lost
+yielded  . . . . . .                   frames leave once all looks that can tell of them are in
 """
 
 from collections import deque
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vividhead.faces import FaceDetector
 from vividhead.media import GridFrame, Picture
@@ -22,6 +23,8 @@ from vividhead.records import GRID_FPS, Box
 SMOOTH_FRAMES = 13
 """Half width of the triangle over which a track's boxes are averaged: about half a second to each side."""
 CUT_THUMBNAIL_PX = 128
+EDGE_PICTURES = 3
+"""How often a run's first and last picture are repeated: the adaptive detector is blind to cuts near a run's ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,12 @@ def smoothed_box(sightings: Sequence[Sighting], frame: int) -> Box:
         frames = [s.frame for s in sightings]
         boxes = np.array([_square(s.box) for s in sightings])
         cx, cy, side = (float(np.interp(frame, frames, boxes[:, axis])) for axis in range(3))
-    return (round(cx - side / 2, 2), round(cy - side / 2, 2), round(cx + side / 2, 2), round(cy + side / 2, 2))
+    return (
+        round(cx - side / 2, 2),
+        round(cy - side / 2, 2),
+        round(cx + side / 2, 2),
+        round(cy + side / 2, 2),
+    )
 
 
 def _square(box: Box) -> tuple[float, float, float]:
@@ -111,6 +119,7 @@ class ShotFinder:
             min_scene_len=3,
         )
         self._frames: list[int] = []
+        self._last: NDArray[np.uint8] = np.empty(0, np.uint8)
         self.cuts: list[int] = []
 
     def feed(self, frame: int, picture: Planes) -> bool:
@@ -118,9 +127,24 @@ class ShotFinder:
         thumbnail = picture.thumbnail_HWC(
             CUT_THUMBNAIL_PX, order=cv2.COLOR_YUV2BGR_I420, how=cv2.INTER_LINEAR
         )
+        self._last = thumbnail
+        if not self._frames:
+            self._repeat(frame)
+        return self._process(frame, thumbnail)
+
+    def finish(self) -> None:
+        """No more pictures come: find the cuts among the last ones."""
+        if self._frames:
+            self._repeat(self._frames[-1])
+
+    def _repeat(self, frame: int) -> None:
+        for _ in range(EDGE_PICTURES):
+            self._process(frame, self._last)
+
+    def _process(self, frame: int, thumbnail_HWC: NDArray[np.uint8]) -> bool:
         code = self._timecode(len(self._frames), fps=float(GRID_FPS))
         self._frames.append(frame)
-        found = self._detector.process_frame(code, thumbnail)
+        found = self._detector.process_frame(code, thumbnail_HWC)
         self.cuts += [self._frames[cut.frame_num] for cut in found]
         return bool(found)
 
@@ -156,6 +180,7 @@ class Watcher:
     def watch(self, frames: Iterable[GridFrame]) -> Iterator[Watched]:
         """Yield every frame given, about a second late, with the boxes of the tracks that hold it."""
         held: deque[GridFrame] = deque()
+        lag = max(self.options.max_gap_frames, SMOOTH_FRAMES)
         shots = ShotFinder(self.options)
         start = None
         for grid in frames:
@@ -167,7 +192,11 @@ class Watcher:
                 hole_begins = len(held) > 1
                 yield from self._flush(held, shots, grid.frame)
                 self._shot += hole_begins
-                shots, self._next_look, self._shot_start = ShotFinder(self.options), grid.frame + 1, grid.frame + 1
+                shots, self._next_look, self._shot_start = (
+                    ShotFinder(self.options),
+                    grid.frame + 1,
+                    grid.frame + 1,
+                )
                 continue
             planes = Planes(grid.picture)
             if not grid.repeated and shots.feed(grid.frame, planes):
@@ -176,7 +205,7 @@ class Watcher:
                 self._look(grid.frame, planes)
             self._link(shots, min(shots.settled, grid.frame))
             linked = self._unlinked[0].frame if self._unlinked else min(shots.settled, grid.frame)
-            while held and held[0].frame < linked - self.options.max_gap_frames:
+            while held and held[0].frame < linked - lag:
                 yield self._settled(held.popleft())
         if held:
             yield from self._flush(held, shots, held[-1].frame + 1)
@@ -188,6 +217,7 @@ class Watcher:
 
     def _flush(self, held: deque[GridFrame], shots: ShotFinder, end: int) -> Iterator[Watched]:
         """The run of pictures ends at `end`: settle all that is held."""
+        shots.finish()
         self._link(shots, end)
         self._end_all(end)
         while held:
@@ -209,7 +239,9 @@ class Watcher:
         if faces:
             self._last_seen = frame
         lost = frame - self._last_seen > self.options.max_gap_frames
-        self._next_look = frame + (self.options.search_every_frames if lost else self.options.detect_every_frames)
+        self._next_look = frame + (
+            self.options.search_every_frames if lost else self.options.detect_every_frames
+        )
 
     def _link(self, shots: ShotFinder, until: int) -> None:
         """Assign the looks before `until`, where all cuts are known, to tracks."""
@@ -248,7 +280,9 @@ class Watcher:
         self._active = [t for t in self._active if t.end_frame is None]
         look.tracks = [None] * len(look.faces)
         if self._active and look.faces:
-            overlap = np.array([[iou(t.sightings[-1].box, box) for box, _ in look.faces] for t in self._active])
+            overlap = np.array(
+                [[iou(t.sightings[-1].box, box) for box, _ in look.faces] for t in self._active]
+            )
             for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[row, column] >= self.options.min_iou:
                     look.tracks[column] = self._active[row].number

@@ -46,7 +46,9 @@ def speech_probabilities(audio_S: NDArray[np.float32]) -> NDArray[np.float32]:
     padded[CONTEXT : CONTEXT + len(audio_S)] = audio_S
     chunks = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + WINDOW)[::WINDOW]
     state = np.zeros((1, 1, 128), np.float32)
-    probabilities, _, _ = _session().run(None, {"input": np.ascontiguousarray(chunks), "h": state, "c": state})
+    probabilities, _, _ = _session().run(
+        None, {"input": np.ascontiguousarray(chunks), "h": state, "c": state}
+    )
     return np.asarray(probabilities, np.float32).reshape(-1)
 
 
@@ -60,9 +62,8 @@ def speech_spans_s(
     for index, probability in enumerate(speech_probabilities(audio_S) if len(audio_S) else ()):
         if probability >= threshold and not talking:
             talking = True
-            if spans and index * step_s - spans[-1][1] < MIN_PAUSE_S:
-                continue
-            spans.append([index * step_s, index * step_s])
+            if not spans or index * step_s - spans[-1][1] >= MIN_PAUSE_S:
+                spans.append([index * step_s, index * step_s])
         elif probability < threshold - RELEASE:
             talking = False
         if talking:

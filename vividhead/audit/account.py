@@ -7,7 +7,7 @@
     failed        could not be read, decoded or packed
     not_yet       still to be done (an interrupted run)
 
-Where clips of two faces overlap in time, the second counts as kept if either is kept.
+Where clips of two faces overlap in time, a second of both is kept if either is, else failed if either is.
 """
 
 import math
@@ -39,6 +39,8 @@ class SourceAccount:
     first_reasons: Counter[str] = field(default_factory=Counter)
     """bucket/code → seconds without overlap: a clip's seconds go to the first rule it broke."""
     clips: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """What failed, in words, with the commands that reproduce it."""
 
 
 @dataclass(slots=True)
@@ -101,27 +103,41 @@ def _plain_source(s: SourceAccount) -> dict[str, Any]:
         "kept_s": round(s.seconds["kept"], 6),
         "clips": s.clips,
         "reasons": {code: round(v, 6) for code, v in s.reasons.items()},
+        "failures": s.failures,
     }
 
 
 def account(dataset: Dataset) -> Account:
-    """Add up a dataset from its tables, and check that it adds up."""
+    """Add up a dataset from its tables, and check that it adds up.
+
+    Raises DatasetError when it does not: then its tables are of different runs.
+    """
+    manifest = dataset.path / "manifest.parquet"
+    packed = set(dataset.table("manifest")["clip_id"].to_pylist()) if manifest.is_file() else set()
     segments: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in dataset.table("segments").to_pylist():
         segments[row["source_id"]].append(row)
     decisions = {row["clip_id"]: row for row in dataset.table("decisions").to_pylist()}
     clips: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in dataset.table("clips").to_pylist():
-        clips[row["source_id"]].append({**row, **decisions[row["clip_id"]]})
+        clip_id = row["clip_id"]
+        if clip_id not in decisions:
+            raise DatasetError(
+                f"clip {clip_id} of {dataset.path} has no decision; run the same command again to finish"
+            )
+        clips[row["source_id"]].append({**row, **decisions[clip_id], "packed": clip_id in packed})
     sources = [
-        _source(row, segments[row["source_id"]], clips[row["source_id"]]) for row in dataset.table("sources").to_pylist()
+        _source(row, segments[row["source_id"]], clips[row["source_id"]])
+        for row in dataset.table("sources").to_pylist()
     ]
     out = Account(sources, sum(map(len, segments.values())))
     out.check()
     return out
 
 
-def _source(row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]]) -> SourceAccount:
+def _source(
+    row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], clips: Sequence[Mapping[str, Any]]
+) -> SourceAccount:
     sha256 = None if row["source_id"].startswith("unread-") else row["source_id"]
     out = SourceAccount(row["uri"], sha256, row["duration_s"], row["outcome"], row["detail"] or "")
     if row["outcome"] != "ready":
@@ -137,6 +153,7 @@ def _source(row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], clips
         last = frames[-1] if frames and rest_s < 0 else ("not_candidate", "under_one_frame")
         _add(out, *last, rest_s)
     out.clips = [_clip(c) for c in clips]
+    out.failures += [c["failure_detail"] for c in clips if c["failure"] is not None]
     out.outcome = _outcome(out.seconds)
     return out
 
@@ -156,30 +173,43 @@ def _add(out: SourceAccount, bucket: str, code: str, seconds: float) -> None:
 
 
 def _paint(
-    n_frames: int, segments: Iterable[Mapping[str, Any]], clips: Iterable[Mapping[str, Any]], out: SourceAccount
+    n_frames: int,
+    segments: Iterable[Mapping[str, Any]],
+    clips: Iterable[Mapping[str, Any]],
+    out: SourceAccount,
 ) -> list[tuple[str, str]]:
     """Bucket and code of every grid frame, the strongest claim last; `out.reasons` learns all codes."""
     frames = [("not_yet", "not_yet")] * n_frames
     for segment in segments:
         if segment["state"] == "failed":
             _fill(frames, segment, "failed", segment["code"], out)
+            out.failures.append(segment["detail"])
         for stretch in segment["stretches"] if segment["state"] == "done" else ():
             bucket = "failed" if stretch["code"].startswith("failed.") else "not_candidate"
             _fill(frames, stretch, bucket, stretch["code"], out)
-    state_of = {s["segment_id"]: s["state"] for s in segments}
-    for clip in sorted(clips, key=lambda c: (c["kept"], c["pack_failure"] is None)):
-        if state_of[clip["segment_id"]] != "done":
-            continue
-        if clip["pack_failure"] is not None:
-            _fill(frames, clip, "failed", clip["pack_failure"], out)
-        elif clip["kept"]:
-            _fill(frames, clip, "kept", "kept", None)
-        else:
-            codes = broken(clip["reasons"])
-            _fill(frames, clip, "rejected", codes[0], None)
-            for code in codes:
-                out.reasons[code] += (clip["end_frame"] - clip["start_frame"]) / GRID_FPS  # type: ignore[assignment]
+    done = {s["segment_id"] for s in segments if s["state"] == "done"}
+    claims = [(*_claim(clip), clip) for clip in clips if clip["segment_id"] in done]
+    for bucket, codes, clip in sorted(claims, key=lambda c: _STRENGTH.index(c[0])):
+        _fill(frames, clip, bucket, codes[0], None)
+        for code in codes if bucket in ("rejected", "failed") else ():
+            out.reasons[code] += (clip["end_frame"] - clip["start_frame"]) / GRID_FPS
     return frames
+
+
+_STRENGTH = ("rejected", "not_yet", "failed", "kept")
+"""Buckets of clips that overlap, the strongest last."""
+
+
+def _claim(clip: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Bucket and codes of one clip."""
+    if clip["failure"] is not None:
+        return "failed", [clip["failure"]]
+    if clip["kept"]:
+        return ("kept", ["kept"]) if clip["packed"] else ("not_yet", ["not_packed"])
+    codes = broken(clip["reasons"])
+    return (
+        ("not_yet", ["not_measured"]) if all(c.endswith(":skipped") for c in codes) else ("rejected", codes)
+    )
 
 
 def _fill(
@@ -188,7 +218,7 @@ def _fill(
     start, end = span["start_frame"], span["end_frame"]
     frames[start:end] = [(bucket, code)] * (end - start)
     if out is not None:
-        out.reasons[code] += (end - start) / GRID_FPS  # type: ignore[assignment]
+        out.reasons[code] += (end - start) / GRID_FPS
 
 
 def broken(reasons: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -202,8 +232,8 @@ def _clip(clip: Mapping[str, Any]) -> dict[str, Any]:
         "clip_id": clip["clip_id"],
         "start_s_in_source": clip["start_s_in_source"],
         "end_s_in_source": clip["end_s_in_source"],
-        "kept": clip["kept"] and clip["pack_failure"] is None,
-        "reasons": broken(clip["reasons"]) + ([clip["pack_failure"]] if clip["pack_failure"] else []),
+        "kept": clip["kept"] and clip["packed"],
+        "reasons": [clip["failure"]] if clip["failure"] is not None else broken(clip["reasons"]),
     }
 
 
@@ -226,9 +256,12 @@ def funnel(found: Account) -> str:
                 lines.append(f"    {_duration(part):>20}  {code}")
     failed = [s for s in found.sources if s.outcome == "failed" and s.duration_s == 0]
     if failed:
-        lines.append("")
-        lines.append("without readable time:")
+        lines += ["", "without readable time:"]
         lines += [f"    {next(iter(s.reasons), '')}  {s.uri}  {s.detail}" for s in failed]
+    partly = [s for s in found.sources if s.failures]
+    if partly:
+        lines += ["", "failed in part:"]
+        lines += [f"    {s.uri}  {text}" for s in partly for text in dict.fromkeys(s.failures)]
     return "\n".join(lines)
 
 
