@@ -58,9 +58,12 @@ def _toml(value: str | int) -> str:
 
 
 def pipeline_digest(pipeline: Pipeline) -> str:
-    """Of every option that a clip, a measurement or a shard depends on; not of limits and resources."""
+    """Of every option that a clip or a shard depends on; not of limits, resources and the scores taken.
+
+    Scores may be added to a dataset: `more` units measure just them.
+    """
     p = pipeline
-    return digest_of(p.ingest, p.segments, p.scan, p.track, p.clips, p.measure, p.pack, p.seed)
+    return digest_of(p.ingest, p.segments, p.scan, p.track, p.clips, p.pack, p.seed)
 
 
 def read_run(dataset: Path) -> dict[str, Any]:
