@@ -1,8 +1,7 @@
 """One utterance by espeak-ng, in a process of its own: `python espeak.py < request > answer`.
 
-The library keeps hidden state (rand() and the phase of its waves), so a second utterance in one process
-differs from the same one said first. A fresh process makes sound and phoneme times a function of the
-request alone.
+The library keeps state from one utterance to the next and is not made for threads. A fresh process with a
+fixed seed makes sound and phoneme times a function of the request alone.
 
 Request: JSON on stdin with `text`, `voice` and `words_per_minute`. Answer: one line of JSON with `rate_hz`
 and `phonemes` [[start_sample, mnemonic], ...], then the samples as int16.
@@ -21,6 +20,7 @@ UTF8 = 1
 RATE_PARAMETER = 1
 LIST_TERMINATED = 0
 PHONEME = 7
+RANDOM_SEED = 1
 
 
 class _Event(ctypes.Structure):
@@ -64,6 +64,7 @@ def synthesise(text: str, voice: str, words_per_minute: int) -> tuple[int, list[
     rate_hz = library.espeak_Initialize(SYNCHRONOUS_RETRIEVAL, 0, data_path, PHONEME_EVENTS | DO_NOT_EXIT)
     if rate_hz <= 0:
         raise SystemExit("espeak-ng did not start: is the espeakng-loader package complete?")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(RANDOM_SEED))  # its start has seeded it by the clock
     library.espeak_SetSynthCallback(callback)
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise SystemExit(f"espeak-ng has no voice {voice!r}; try en-us, en-us+f3 or de")

@@ -186,7 +186,7 @@ def _hard_cuts(studio: _Studio) -> None:
     shots = [
         talking_head(
             (first, second)[shot % 2], duration_s=studio.duration_s, size_px=NARROW,
-            seed=studio.seed_of(11 + shot),
+            seed=studio.seed_of(11 + shot % 2),
             times_s=[frame / GRID_FPS for frame in range(start, min(start + SHOT_FRAMES, n_frames))],
         )
         for shot, start in enumerate(range(0, n_frames, SHOT_FRAMES))
