@@ -15,6 +15,7 @@ from typing import Any
 from vividhead.chain import Chain, Job, Unit
 from vividhead.curate import curate
 from vividhead.errors import MediaError, VividHeadError
+from vividhead.faces import hushed
 from vividhead.ingest import find
 from vividhead.ledger import Ledger
 from vividhead.media.transcode import looped, plain_decode_cpu_s
@@ -51,7 +52,7 @@ def bench_curate(footage: str, filters: str, minutes: float | None = None) -> di
     pipeline = load_pipeline()
     policy = load_policy(filters, pipeline.measure.scores)
     files: list[_File] = []
-    with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch, hushed():
         job = Job(dataset=f"{scratch}/dataset", pipeline=pipeline, policy=policy)
         ledger = Ledger(Path(job.dataset))
         paths = list(_looped(footage, Path(scratch), minutes))

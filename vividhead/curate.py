@@ -89,6 +89,8 @@ def curate(
     policy = wanted if isinstance(wanted, Policy) else load_policy(wanted, plan.measure.scores)
     count = _checked(on, workers, address)
     listed = find(str(footage))
+    if "://" in str(out):
+        raise UsageError(f"--out {out}: datasets are written to folders; give a local one, or one that all nodes share")
     dataset = Path(out)
     job = Job(dataset=str(dataset.absolute()), pipeline=plan, policy=policy, entry=entry)
     with sole_writer(dataset):

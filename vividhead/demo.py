@@ -6,6 +6,7 @@ from pathlib import Path
 from vividhead.audit.account import account, funnel
 from vividhead.curate import curate
 from vividhead.errors import DatasetError, UsageError
+from vividhead.faces import hushed
 from vividhead.progress import Progress
 from vividhead.view import open_dataset
 
@@ -20,7 +21,8 @@ def demo(out: Path, *, on: str, workers: int | None, address: str | None, progre
     if out.is_dir() and any(out.iterdir()) and not footage.is_dir():
         raise DatasetError(f"{out} is not empty and holds no demo; choose a new folder")
     yield f"making footage in {footage} …"
-    made = make_demo_footage(footage)
+    with hushed():
+        made = make_demo_footage(footage)
     yield f"{len(made)} files, {sum(s.duration_s for s in made):.0f} s of footage; curating on {on} …"
     curate(footage, dataset, on=on, workers=workers, address=address, progress=progress)
     found = account(open_dataset(dataset))

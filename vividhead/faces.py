@@ -5,7 +5,10 @@ because on wide pictures it misses small faces.
 """
 
 import os
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +38,25 @@ def _solutions() -> Any:  # mediapipe is untyped
         warnings.simplefilter("ignore")  # protobuf's and jax's deprecations, none of ours
         import mediapipe
     return mediapipe.solutions
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Keep what MediaPipe's C++ writes to standard error out of sight; it is shown after all if the block raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as words:
+        os.dup2(words.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            words.seek(0)
+            os.write(kept, words.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class FaceDetector:
