@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vividhead.audit.account import account, funnel
+from vividhead.audit.account import SourceAccount, account, funnel
 from vividhead.curate import curate
 from vividhead.errors import DatasetError, UsageError
 from vividhead.faces import hushed
 from vividhead.progress import Progress
 from vividhead.view import open_dataset
+
+if TYPE_CHECKING:
+    from vividhead.testing import DemoSource
 
 
 def demo(out: Path, *, on: str, workers: int | None, address: str | None, progress: Progress) -> Iterator[str]:
@@ -29,14 +33,23 @@ def demo(out: Path, *, on: str, workers: int | None, address: str | None, progre
     yield ""
     yield funnel(found)
     yield ""
+    became = {Path(source.uri).name: source for source in found.sources}
+    right = 0
     yield f"{'source':<28}{'made to be':<12}{'became':<12}because"
-    became = {Path(s.uri).name: s for s in found.sources}
     for source in made:
-        s = became[source.path.name]
-        yield f"{source.path.name:<28}{source.expect:<12}{s.outcome:<12}{next(iter(s.reasons), '')}"
+        got = became[source.path.name]
+        right += as_intended(source, got)
+        yield f"{source.path.name:<28}{source.expect:<12}{got.outcome:<12}{next(iter(got.reasons), '')}"
+    yield f"{right} of {len(made)} became what they were made to be, for the reason they were made with"
     yield ""
     yield "Try next:"
     yield f"  vividhead status {dataset} --json          # every source, clip and reason"
     yield f"  vividhead curate {footage} --out {dataset} --filters strict   # new thresholds, no recompute"
     yield f"  tar tf {dataset}/shards/train-000000.tar"
     yield "  vividhead curate YOUR_FOOTAGE --out YOUR_DATASET"
+
+
+def as_intended(made: "DemoSource", got: SourceAccount) -> bool:
+    """Did the footage become what it was made to be, and for the one reason it was given?"""
+    because = not made.because or any(code.startswith(tuple(made.because)) for code in got.reasons)
+    return got.outcome == made.expect and because
