@@ -27,7 +27,7 @@ LAYERS = {
     5.6: "stages contain fit_lip_sync",
     6: "run_local shard_set",
     6.2: "run_ray publish progress",
-    6.4: "curate view reproduce",
+    6.4: "main_job view reproduce",
     7: "audit flashhead bench testing",
     7.5: "__init__",
     8: "demo",

@@ -8,13 +8,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vividhead.curate import curate
+    from vividhead.main_job import curate
     from vividhead.view import Dataset, open_dataset
 
 __version__ = "0.1.0"
 __all__ = ["Dataset", "__version__", "curate", "open_dataset"]
 
-_HOMES = {"curate": "vividhead.curate", "Dataset": "vividhead.view", "open_dataset": "vividhead.view"}
+_HOMES = {"curate": "vividhead.main_job", "Dataset": "vividhead.view", "open_dataset": "vividhead.view"}
 
 
 def __getattr__(name: str) -> Any:  # the public names are imported when first used: the command line starts at once

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vividhead.chain import Chain, Job, Unit
-from vividhead.curate import curate
+from vividhead.main_job import curate
 from vividhead.errors import MediaError, VividHeadError
 from vividhead.faces import hushed
 from vividhead.ingest import find

@@ -97,7 +97,7 @@ def _add_curate(verbs: "Verbs[argparse.ArgumentParser]") -> None:
 
 
 def _curate(asked: argparse.Namespace) -> int:
-    from vividhead.curate import curate
+    from vividhead.main_job import curate
     from vividhead.progress import Progress
 
     progress = Progress() if asked.quiet else Progress.shown(sys.stderr)

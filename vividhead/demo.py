@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.audit.account import SourceAccount, account, funnel
-from vividhead.curate import curate
+from vividhead.main_job import curate
 from vividhead.errors import DatasetError, UsageError
 from vividhead.faces import hushed
 from vividhead.progress import Progress
