@@ -56,6 +56,11 @@ def test_widen_bridges_short_silences_pads_and_stays_within_the_segment() -> Non
     assert widen(heard, bridge_s=1.0, pad_s=0.0, start=0, end=2500) == [(25, 50), (100, 125), (175, 183), (2475, 2500)]
 
 
+def test_a_silence_of_just_the_bridged_length_is_bridged() -> None:
+    assert widen([(1.0, 2.0), (4.0, 5.0)], bridge_s=2.0, pad_s=0.0, start=0, end=250) == [(25, 125)]
+    assert widen([(1.0, 2.0), (4.1, 5.0)], bridge_s=2.0, pad_s=0.0, start=0, end=250) == [(25, 50), (102, 125)]
+
+
 def test_widened_spans_that_come_to_touch_become_one() -> None:
     assert widen([(1.0, 2.0), (4.5, 5.0)], bridge_s=0.5, pad_s=1.5, start=0, end=250) == [(0, 163)]
 
