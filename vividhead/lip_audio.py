@@ -285,8 +285,8 @@ def confidence_of(map_: LipAudioMap, peak: float, used_frames: int) -> float:
     """`LagReading.confidence` of a curve with this peak over so many frames.
 
     A chance peak shrinks as 1 / sqrt(length) and a true one does not; two normal distributions of that kind
-    have log odds of the form intercept + seconds × (gain × peak - loss). Length beyond that of most clips that
-    it was fitted on adds nothing.
+    have log odds of the form intercept + seconds × (gain × peak - loss). Length beyond that of most clips it
+    was fitted on adds nothing.
     """
     intercept, gain_per_s, loss_per_s, longest_frames = map_.confidence
     seconds = min(used_frames, longest_frames) / GRID_FPS

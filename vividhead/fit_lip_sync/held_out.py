@@ -128,6 +128,8 @@ def figures(trials: Sequence[Trial], map_: LipAudioMap) -> dict[str, float]:
     out |= {f"null {q} %": np.percentile(wrong_peaks, q) for q in (50, 90, 95, 99)}
     for least in (0.5, 0.8):
         out[f"kept {least}"], out[f"false {least}"] = (sure >= least).mean(), (sure_of_wrong >= least).mean()
+    near = np.array([abs(reading.lag_frames) <= RIGHT_FRAMES for t in trials for reading in t.wrong])
+    out["false 0.5, abs3"] = (near & (sure_of_wrong >= 0.5)).mean()
     out["abs3 of kept 0.5"] = right[sure >= 0.5].mean() if (sure >= 0.5).any() else 0.0
     return {name: round(float(value), 3) for name, value in out.items()}
 
