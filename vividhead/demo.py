@@ -1,5 +1,6 @@
 """`vividhead demo`: footage with known truth, the main job on it, and what to try next."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def demo(out: Path, *, on: str, workers: int | None, address: str | None, progre
         raise DatasetError(f"{out} is not empty and holds no demo; choose a new folder")
     yield f"making footage in {footage} …"
     with hushed():
-        made = make_demo_footage(footage)
+        made = make_demo_footage(footage, workers=workers or os.cpu_count() or 1)
     yield f"{len(made)} files, {sum(s.duration_s for s in made):.0f} s of footage; curating on {on} …"
     curate(footage, dataset, on=on, workers=workers, address=address, progress=progress)
     found = account(open_dataset(dataset))

@@ -180,20 +180,34 @@ def _paint(
 ) -> list[tuple[str, str]]:
     """Bucket and code of every grid frame, the strongest claim last; `out.reasons` learns all codes."""
     frames = [("not_yet", "not_yet")] * n_frames
+    claimed: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for segment in segments:
         if segment["state"] == "failed":
-            _fill(frames, segment, "failed", segment["code"], out)
+            _fill(frames, segment, "failed", segment["code"])
+            claimed[segment["code"]].append((segment["start_frame"], segment["end_frame"]))
             out.failures.append(segment["detail"])
         for stretch in segment["stretches"] if segment["state"] == "done" else ():
             bucket = "failed" if stretch["code"].startswith("failed.") else "not_candidate"
-            _fill(frames, stretch, bucket, stretch["code"], out)
+            _fill(frames, stretch, bucket, stretch["code"])
+            claimed[stretch["code"]].append((stretch["start_frame"], stretch["end_frame"]))
     done = {s["segment_id"] for s in segments if s["state"] == "done"}
     claims = [(*_claim(clip), clip) for clip in clips if clip["segment_id"] in done]
     for bucket, codes, clip in sorted(claims, key=lambda c: _STRENGTH.index(c[0])):
-        _fill(frames, clip, bucket, codes[0], None)
+        _fill(frames, clip, bucket, codes[0])
         for code in codes if bucket in ("rejected", "failed") else ():
-            out.reasons[code] += (clip["end_frame"] - clip["start_frame"]) / GRID_FPS
+            claimed[code].append((clip["start_frame"], clip["end_frame"]))
+    for code, spans in claimed.items():
+        out.reasons[code] = _union_frames(spans) / GRID_FPS
     return frames
+
+
+def _union_frames(spans: Iterable[tuple[int, int]]) -> int:
+    """Frames in any of the spans: two faces rejected at the same time do not take the time twice."""
+    total, reach = 0, 0
+    for start, end in sorted(spans):
+        total += max(0, end - max(start, reach))
+        reach = max(reach, end)
+    return total
 
 
 _STRENGTH = ("rejected", "not_yet", "failed", "kept")
@@ -212,13 +226,9 @@ def _claim(clip: Mapping[str, Any]) -> tuple[str, list[str]]:
     )
 
 
-def _fill(
-    frames: list[tuple[str, str]], span: Mapping[str, Any], bucket: str, code: str, out: SourceAccount | None
-) -> None:
+def _fill(frames: list[tuple[str, str]], span: Mapping[str, Any], bucket: str, code: str) -> None:
     start, end = span["start_frame"], span["end_frame"]
     frames[start:end] = [(bucket, code)] * (end - start)
-    if out is not None:
-        out.reasons[code] += (end - start) / GRID_FPS
 
 
 def broken(reasons: Sequence[Mapping[str, Any]]) -> list[str]:
