@@ -106,6 +106,12 @@ def test_footage_of_few_pictures_a_second_is_cut_on_the_grid_frame_that_first_sh
     assert spans(seen) == {0: (0, 51, 52), 1: (52, 99, 48)}
 
 
+def test_pictures_that_all_differ_are_one_shot_also_when_each_is_shown_for_a_while() -> None:
+    watcher, seen = Film(100, cuts=range(4, 100, 4), every=4).watched()
+    assert watcher.cuts == []
+    assert spans(seen) == {0: (0, 99, 100)}
+
+
 def unseen(*frames: int) -> Callable[[int], list[Box]]:
     return lambda frame: [] if frame in frames else [FACE]
 
