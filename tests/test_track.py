@@ -1,65 +1,22 @@
 """Tracks and shots on scripted footage: drawn pictures, and a detector that says what the script says."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-from av import VideoFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from scripted_film import FACE, Film
 
-from vividhead.faces import DetectedFace
-from vividhead.media import GridFrame
 from vividhead.pipeline import Track
 from vividhead.records import Box
 from vividhead.track import Sighting, Watched, Watcher, iou, smoothed_box
 
 OPTIONS = Track(detect_every_frames=5, search_every_frames=25, max_gap_frames=20, min_face_px=40)
-FACE: Box = (100.0, 60.0, 200.0, 160.0)
-WIDTH, HEIGHT = 320, 240
-
-
-def picture(luma: int) -> VideoFrame:
-    noise_HW = np.random.default_rng(luma).integers(0, 8, (HEIGHT * 3 // 2, WIDTH))
-    noise_HW[:HEIGHT] += luma
-    noise_HW[HEIGHT:] += 124
-    return VideoFrame.from_ndarray(noise_HW.astype(np.uint8), format="yuv420p")
-
-
-SHADES = (picture(60), picture(180))
-"""Two shots: from one to the other is a cut."""
-
-
-@dataclass
-class Film:
-    """Footage by script. It is its own detector: a look sees the faces of the frame that was read last."""
-
-    n_frames: int
-    faces: Callable[[int], Sequence[Box]] = lambda frame: [FACE]
-    cuts: Sequence[int] = ()
-    holes: Sequence[int] = ()
-    start: int = 0
-    every: int = 1
-    """Grid frames that each picture is shown for."""
-    now: int = field(default=-1, init=False)
-
-    def frames(self) -> Iterator[GridFrame]:
-        for frame in range(self.start, self.start + self.n_frames):
-            self.now = frame
-            shade = SHADES[sum(cut <= frame for cut in self.cuts) % 2]
-            repeated = (frame - self.start) % self.every != 0
-            yield GridFrame(frame, None if frame in self.holes else shade, repeated)
-
-    def detect(self, picture_HWC: NDArray[np.uint8]) -> list[DetectedFace]:
-        assert picture_HWC.shape == (HEIGHT, WIDTH, 3)
-        return [DetectedFace(box, 0.9) for box in self.faces(self.now)]
-
-    def watched(self, options: Track = OPTIONS) -> tuple[Watcher, list[Watched]]:
-        watcher = Watcher(options, self)  # type: ignore[arg-type]
-        return watcher, list(watcher.watch(self.frames()))
+def watched(film: Film, options: Track = OPTIONS) -> tuple[Watcher, list[Watched]]:
+    watcher = Watcher(options, film)  # type: ignore[arg-type]
+    return watcher, list(watcher.watch(film.frames()))
 
 
 def spans(seen: Sequence[Watched]) -> dict[int, tuple[int, int, int]]:
@@ -72,7 +29,7 @@ def spans(seen: Sequence[Watched]) -> dict[int, tuple[int, int, int]]:
 
 
 def test_a_face_that_stays_is_one_track_from_the_first_frame_to_the_last() -> None:
-    watcher, seen = Film(100).watched()
+    watcher, seen = watched(Film(100))
     assert [w.frame for w in seen] == list(range(100))
     assert spans(seen) == {0: (0, 99, 100)}
     assert {w.boxes[0] for w in seen} == {FACE}
@@ -80,7 +37,7 @@ def test_a_face_that_stays_is_one_track_from_the_first_frame_to_the_last() -> No
 
 
 def test_a_cut_ends_the_track_and_the_next_begins_on_that_frame() -> None:
-    watcher, seen = Film(100, cuts=[43]).watched()
+    watcher, seen = watched(Film(100, cuts=[43]))
     assert watcher.cuts == [43]
     assert spans(seen) == {0: (0, 42, 43), 1: (43, 99, 57)}
     assert watcher.shot_of == {0: 0, 1: 1}
@@ -88,26 +45,26 @@ def test_a_cut_ends_the_track_and_the_next_begins_on_that_frame() -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 96, 97, 98, 99])
 def test_a_cut_at_the_very_ends_of_a_span_is_found_too(cut: int) -> None:
-    watcher, seen = Film(100, cuts=[cut]).watched()
+    watcher, seen = watched(Film(100, cuts=[cut]))
     assert watcher.cuts == [cut]
     assert all(not first < cut <= last for first, last, _ in spans(seen).values())
 
 
 def test_a_face_on_one_side_of_a_cut_only_is_not_carried_over_it() -> None:
-    _, seen = Film(100, faces=lambda frame: [FACE] if frame >= 43 else [], cuts=[43]).watched()
+    _, seen = watched(Film(100, faces=lambda frame: [FACE] if frame >= 43 else [], cuts=[43]))
     assert spans(seen) == {0: (43, 99, 57)}
-    _, seen = Film(100, faces=lambda frame: [FACE] if frame < 43 else [], cuts=[43]).watched()
+    _, seen = watched(Film(100, faces=lambda frame: [FACE] if frame < 43 else [], cuts=[43]))
     assert spans(seen) == {0: (0, 42, 43)}
 
 
 def test_footage_of_few_pictures_a_second_is_cut_on_the_grid_frame_that_first_shows_the_new_shot() -> None:
-    watcher, seen = Film(100, cuts=[52], every=2).watched()
+    watcher, seen = watched(Film(100, cuts=[52], every=2))
     assert watcher.cuts == [52]
     assert spans(seen) == {0: (0, 51, 52), 1: (52, 99, 48)}
 
 
 def test_pictures_that_all_differ_are_one_shot_also_when_each_is_shown_for_a_while() -> None:
-    watcher, seen = Film(100, cuts=range(4, 100, 4), every=4).watched()
+    watcher, seen = watched(Film(100, cuts=range(4, 100, 4), every=4))
     assert watcher.cuts == []
     assert spans(seen) == {0: (0, 99, 100)}
 
@@ -117,23 +74,23 @@ def unseen(*frames: int) -> Callable[[int], list[Box]]:
 
 
 def test_a_gap_in_the_looks_up_to_max_gap_frames_is_bridged() -> None:
-    _, seen = Film(100, faces=unseen(25, 30, 35)).watched()  # seen at 20 and 40
+    _, seen = watched(Film(100, faces=unseen(25, 30, 35)))  # seen at 20 and 40
     assert spans(seen) == {0: (0, 99, 100)}
 
 
 def test_a_longer_gap_ends_the_track_on_the_frame_after_it_was_last_seen() -> None:
-    watcher, seen = Film(100, faces=unseen(25, 30, 35, 40)).watched()  # seen at 20 and 45
+    watcher, seen = watched(Film(100, faces=unseen(25, 30, 35, 40)))  # seen at 20 and 45
     assert spans(seen) == {0: (0, 20, 21), 1: (45, 99, 55)}
     assert watcher.shot_of == {0: 0, 1: 0}
 
 
 def test_while_no_face_is_in_view_the_detector_looks_less_often() -> None:
-    watcher, _ = Film(200, faces=lambda frame: [FACE] if frame >= 150 else []).watched()
+    watcher, _ = watched(Film(200, faces=lambda frame: [FACE] if frame >= 150 else []))
     assert [look.frame for look in watcher.looks] == [0, 25, 50, 75, 100, 125, *range(150, 200, 5)]
 
 
 def test_a_cut_is_looked_at_at_once_while_searching() -> None:
-    watcher, seen = Film(100, faces=lambda frame: [FACE] if frame >= 30 else [], cuts=[30]).watched()
+    watcher, seen = watched(Film(100, faces=lambda frame: [FACE] if frame >= 30 else [], cuts=[30]))
     assert [look.frame for look in watcher.looks][:4] == [0, 25, 32, 37]
     assert spans(seen) == {0: (30, 99, 70)}
 
@@ -143,7 +100,7 @@ def test_two_faces_that_cross_keep_their_tracks() -> None:
         left, right = (10.0 + 2 * frame, 20.0, 110.0 + 2 * frame, 120.0), (210.0 - 2 * frame, 90.0, 310.0 - 2 * frame, 190.0)
         return [left, right] if frame % 2 else [right, left]  # the detector's order says nothing
 
-    _, seen = Film(100, faces=faces).watched()
+    _, seen = watched(Film(100, faces=faces))
     assert spans(seen) == {0: (0, 99, 100), 1: (0, 99, 100)}
     for frame in seen[20:80]:
         centres = {track: ((b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for track, b in frame.boxes.items()}
@@ -153,19 +110,19 @@ def test_two_faces_that_cross_keep_their_tracks() -> None:
 
 def test_a_face_elsewhere_is_another_track() -> None:
     jump = (210.0, 60.0, 310.0, 160.0)
-    _, seen = Film(100, faces=lambda frame: [FACE] if frame < 50 else [jump]).watched()
+    _, seen = watched(Film(100, faces=lambda frame: [FACE] if frame < 50 else [jump]))
     assert spans(seen) == {0: (0, 45, 46), 1: (50, 99, 50)}
 
 
 def test_a_face_too_small_starts_no_track_but_is_in_the_record() -> None:
     small = (100.0, 60.0, 139.0, 99.0)
-    watcher, seen = Film(50, faces=lambda frame: [FACE, small]).watched()
+    watcher, seen = watched(Film(50, faces=lambda frame: [FACE, small]))
     assert spans(seen) == {0: (0, 49, 50)}
     assert {(look.faces[1][0], look.tracks[1]) for look in watcher.looks} == {(small, None)}
 
 
 def test_a_hole_in_the_footage_ends_tracks_and_begins_a_new_shot() -> None:
-    watcher, seen = Film(100, holes=range(50, 60)).watched()
+    watcher, seen = watched(Film(100, holes=range(50, 60)))
     assert [w.frame for w in seen] == list(range(100))
     assert spans(seen) == {0: (0, 49, 50), 1: (60, 99, 40)}
     assert all(w.picture is None and not w.boxes for w in seen[50:60])
@@ -174,7 +131,7 @@ def test_a_hole_in_the_footage_ends_tracks_and_begins_a_new_shot() -> None:
 
 
 def test_a_span_that_begins_with_a_hole_begins_with_shot_0() -> None:
-    watcher, seen = Film(60, holes=range(10)).watched()
+    watcher, seen = watched(Film(60, holes=range(10)))
     assert spans(seen) == {0: (10, 59, 50)}
     assert watcher.shot_of == {0: 0}
 
@@ -214,7 +171,7 @@ def test_every_frame_comes_once_and_its_boxes_can_be_made_again_from_the_looks(s
 
     gap = max(script["max_gap_frames"], script["detect_every_frames"])
     options = replace(OPTIONS, detect_every_frames=script["detect_every_frames"], max_gap_frames=gap)
-    watcher, seen = Film(120, faces, script["cuts"], script["holes"]).watched(options)
+    watcher, seen = watched(Film(120, faces, script["cuts"], script["holes"]), options)
     assert [w.frame for w in seen] == list(range(120))
     sightings: dict[int, list[Sighting]] = {}
     for look in watcher.looks:
