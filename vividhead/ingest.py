@@ -4,22 +4,32 @@ import csv
 import glob
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from vividhead.errors import MediaError, UsageError
 from vividhead.media import probe
+from vividhead.media.opening import faults_of, regular_file
 from vividhead.pipeline import Ingest, Pipeline
 from vividhead.records import GRID_FPS, Listed, Segment, Source
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .mpe .vob .ts .m2ts .mts .flv .wmv .asf .3gp .3g2 .ogv .mxf .dv .m2v .gif"
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .mpe .vob .ts .m2ts .mts .flv .wmv .asf .3gp .3g2 .ogv .mxf .dv .m2v"
     .split()
 )  # fmt: skip
 SOURCE_LISTS = frozenset((".csv", ".jsonl", ".parquet"))
 NAMED_COLUMNS = ("uri", "source_id", "licence", "consent", "language")
+READ_BYTES = 1 << 22
+UNREAD = "unread-"
+"""Begins the source_id of a file whose bytes are not known; the sha256 of its uri follows."""
+PASSING = frozenset(("failed.vanished", "failed.no_permission", "failed.changed"))
+"""Codes of what is wrong with the moment, not with the file."""
 
 
 def find(where: str) -> list[Listed]:
@@ -32,82 +42,128 @@ def find(where: str) -> list[Listed]:
     path = Path(where)
     if path.is_file() and path.suffix.lower() in SOURCE_LISTS:
         listed = list(_source_list(path))
+        nothing = "the source list has no rows; it needs one for each file, with at least the column `uri`"
     elif path.is_file():
         listed = [Listed(uri=where)]
     elif path.is_dir():
-        files = (p for p in sorted(path.rglob("*"), key=str) if p.suffix.lower() in VIDEO_SUFFIXES)
-        listed = [Listed(uri=str(p)) for p in files if not p.is_dir()]
+        listed = [Listed(uri=name) for name in sorted(_in_folder(where))]
+        nothing = f"the folder holds no footage, that is, no file named {' '.join(sorted(VIDEO_SUFFIXES))}"
     else:
         listed = [Listed(uri=p) for p in sorted(glob.glob(where, recursive=True)) if Path(p).is_file()]
+        nothing = "neither a folder nor a file, and no file matches it as a pattern"
     if not listed:
-        suffixes = " ".join(sorted(VIDEO_SUFFIXES))
-        raise UsageError(f"{where}: no footage there; looked for a folder, a glob or a source list of {suffixes}")
-    uris = [entry.uri for entry in listed]
-    twice = sorted({uri for uri in uris if uris.count(uri) > 1}) if len(set(uris)) < len(uris) else []
-    if twice:
+        raise UsageError(f"{where}: {nothing}; give a folder, a file, a quoted glob or a .csv, .jsonl or .parquet list")
+    times = Counter(entry.uri for entry in listed)
+    if twice := [uri for uri, count in times.items() if count > 1]:
         raise UsageError(f"{where}: listed more than once: {', '.join(twice[:3])}; leave one line for each uri")
     return listed
+
+
+def _in_folder(folder: str) -> Iterator[str]:
+    """Names of the footage in a folder, and of folders in it that may not be read: those fail by name.
+
+    Linked folders are entered too, but none twice, so that links in a circle come to an end.
+    """
+    refused: list[str] = []
+    entered: set[tuple[int, int]] = set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=lambda fault: refused.append(fault.filename)):
+        about = Path(here).stat()
+        if (about.st_dev, about.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((about.st_dev, about.st_ino))
+        folders.sort()  # which of two ways into a folder is taken must not be chance
+        yield from (str(Path(here, name)) for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES)
+    yield from refused
 
 
 def _source_list(path: Path) -> Iterator[Listed]:
     """Lines of a CSV (with header), JSONL or Parquet table; relative uris start at the list's own folder."""
     for number, row in enumerate(_rows(path), start=1):
-        uri = row.get("uri")
-        if not uri or not isinstance(uri, str):
-            raise UsageError(f"{path}, row {number}: no `uri`; a source list needs that column filled")
-        texts = {k: str(v) for k, v in row.items() if k and v is not None and v != ""}
-        local = Path(uri) if Path(uri).is_absolute() else path.parent / uri
+        if None in row:
+            raise UsageError(f"{path}, row {number}: more cells than the header has; quote texts that hold a comma")
+        texts = {k.strip(): _text(v) for k, v in row.items() if k and v is not None and v != ""}
+        if not isinstance(row.get("uri"), str) or "uri" not in texts:
+            raise UsageError(
+                f"{path}, row {number}: no `uri`; a source list needs that column filled (it has {', '.join(row)})"
+            )
         yield Listed(
-            uri=str(local), given_id=texts.get("source_id"), licence=texts.get("licence"),
+            uri=_local(texts["uri"], path, number), given_id=texts.get("source_id"), licence=texts.get("licence"),
             consent=texts.get("consent"), language=texts.get("language"),
             attributes={k: v for k, v in sorted(texts.items()) if k not in NAMED_COLUMNS},
         )  # fmt: skip
 
 
-def _rows(path: Path) -> Iterable[dict[str, Any]]:
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _local(uri: str, listed_in: Path, number: int) -> str:
+    """The path that a uri of a source list means."""
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme.isalnum():
+        if scheme.lower() != "file":
+            raise UsageError(f"{listed_in}, row {number}: {uri}: only files can be read; copy it to a folder first")
+        uri = unquote(rest.removeprefix("localhost"))
+    try:
+        named = b"\0" not in os.fsencode(uri)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise UsageError(f"{listed_in}, row {number}: the uri {uri!r} has characters that no path has")
+    return uri if Path(uri).is_absolute() else str(listed_in.parent / uri)
+
+
+def _rows(path: Path) -> list[dict[Any, Any]]:
     try:
         if path.suffix.lower() == ".csv":
             with path.open(newline="", encoding="utf-8-sig") as file:
-                return list(csv.DictReader(file))
+                lines = csv.reader(file, strict=True)
+                header = [name.strip() for name in next(lines, [])]
+                if twice := sorted({name for name in header if name and header.count(name) > 1}):
+                    raise UsageError(f"{path}: two columns are called {', '.join(twice)}")
+                return [dict(zip_longest(header, cells)) for cells in lines if cells]
         if path.suffix.lower() == ".jsonl":
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
+            text = path.read_text(encoding="utf-8-sig")
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]  # splitlines splits inside texts
             if not all(isinstance(row, dict) for row in rows):
                 raise UsageError(f"{path}: every line must be one JSON object")
             return rows
         import pyarrow.parquet
 
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-        return rows
+        table: list[dict[Any, Any]] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        return table
+    except UnicodeDecodeError as fault:
+        raise UsageError(f"{path}: not UTF-8 text (byte {fault.start}); save it as UTF-8") from fault
     except (ValueError, csv.Error) as fault:
         raise UsageError(f"{path}: not a readable source list: {fault}") from fault
+    except OSError as fault:
+        raise UsageError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
 
 
 def examine(listed: Listed, options: Ingest, beat: Callable[[], None]) -> Source:
-    """Hash and probe one file. Whatever is wrong with it becomes the Source's outcome, code and detail."""
-    unread = "unread-" + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest()
+    """Hash and probe one file. Whatever is wrong with it becomes the Source's outcome, code and detail.
+
+    Raises MediaError for what may be otherwise when asked again: no such file, no permission, a file being written.
+    """
     path = Path(listed.uri)
+    source_id, size = UNREAD + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest(), None
     try:
-        size = path.stat().st_size
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-                beat()
-    except FileNotFoundError:
-        return _failed(unread, listed, "failed.vanished", "no such file")
-    except PermissionError:
-        return _failed(unread, listed, "failed.no_permission", "the file may not be read by this user")
-    except IsADirectoryError:
-        return _failed(unread, listed, "failed.unreadable", "a folder, not a file")
-    source_id = digest.hexdigest()
-    try:
-        found = probe(path)
+        before = regular_file(path)
+        size = before.st_size
+        source_id = _digest(path, beat)
+        found = probe(path, beat)
+        after = regular_file(path)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise MediaError("failed.changed", "the file changed while it was read")
     except MediaError as fault:
+        if fault.code in PASSING:
+            raise
         return replace(_failed(source_id, listed, fault.code, fault.detail), bytes=size)
     source = Source(
         source_id=source_id, listed=listed, outcome="ready", bytes=size, container=found.container,
         duration_s=found.duration_s, n_frames=found.n_frames,
+        pictures_end_frame=found.pictures_end_frame, torn=found.torn,
         zero_s_in_container=found.zero.as_integer_ratio(), video_codec=found.video_codec,
         width_px=found.width_px, height_px=found.height_px, fps=found.fps, pixel_format=found.pixel_format,
         rotation_deg=found.rotation_deg, sample_aspect=found.sample_aspect, interlaced=found.interlaced,
@@ -115,6 +171,16 @@ def examine(listed: Listed, options: Ingest, beat: Callable[[], None]) -> Source
     )  # fmt: skip
     refusal = _refusal(source, found.hdr, options)
     return source if refusal is None else replace(source, outcome="rejected", code=refusal[0], detail=refusal[1])
+
+
+def _digest(path: Path, beat: Callable[[], None]) -> str:
+    """sha256 of the file's bytes."""
+    digest = hashlib.sha256()
+    with faults_of(path), path.open("rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+            beat()
+    return digest.hexdigest()
 
 
 def _failed(source_id: str, listed: Listed, code: str, detail: str) -> Source:

@@ -56,6 +56,8 @@ SOURCES = (
     C("container", "string", "", "FFmpeg's name of the format"),
     C("duration_s", "double", "s", "footage: the container's duration; the account sums to it"),
     C("n_frames", "int64", "frames", "whole frames of the 25 fps grid"),
+    C("pictures_end_frame", "int64", "frames", "grid frames up to which the file holds video packets"),
+    C("torn", "bool", "", "the header promises over 0.5 s more than the file holds, or it cannot be read to its end"),
     C("zero_s_in_container", "double", "s", "container time of grid frame 0"),
     C("video_codec", "string", "", "FFmpeg's name of the video codec"),
     C("width_px", "int32", "px", "width of the upright, square-pixel picture"),

@@ -42,7 +42,7 @@ class Ingest:
     min_duration_s: float = quantity(3.0, "s", 0, 86400, "shorter files are rejected")
     max_duration_s: float = quantity(14400.0, "s", 1, 604800, "longer files are rejected")
     min_side_px: int = quantity(96, "px", 16, 8192, "least width and height of the upright picture")
-    max_side_px: int = quantity(8192, "px", 64, 16384, "greatest width and height of it")
+    max_side_px: int = quantity(4096, "px", 64, 16384, "greatest width and height of it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

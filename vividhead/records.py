@@ -63,6 +63,10 @@ class Source:
     """Seconds of footage: the container's duration. The account's sums are sums of this."""
     n_frames: int = 0
     """Whole grid frames in `duration_s`."""
+    pictures_end_frame: int | None = None
+    """Grid frames up to which the file holds video packets; None where that was not looked at."""
+    torn: bool = False
+    """The header promises over half a second more than is there, or the file cannot be read to its end."""
     zero_s_in_container: tuple[int, int] = (0, 1)
     """The container time of grid frame 0, as numerator and denominator."""
     video_codec: str | None = None

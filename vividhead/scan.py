@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +39,10 @@ def detector(min_confidence: float) -> FaceDetector:
 def scan(path: Path, source: Source, segment: Segment, pipeline: Pipeline, beat: Callable[[], None]) -> Scan:
     """Find the spans of `segment` in which speech and a face are likely, and say why the rest is none."""
     options = pipeline.scan
+    segment, missing = _with_pictures(source, segment)
     start, end = segment.start_frame, segment.end_frame
+    if start == end:
+        return Scan(spans=(), stretches=missing, speech_s_in_source=())
     heard = speech_spans_s(sound(path, source, start, end), options.speech_probability, options.min_speech_s)
     beat()
     offset_s = start / GRID_FPS
@@ -56,7 +59,18 @@ def scan(path: Path, source: Source, segment: Segment, pipeline: Pipeline, beat:
         for (a, seen_a), (b, seen_b) in zip(looks, looks[1:], strict=False)
         if not seen_a and not seen_b and 0 < b - a <= options.max_face_gap_s * GRID_FPS
     ]
-    return _tile(segment, talk, merge(faceless), speech, round(pipeline.clips.min_s * GRID_FPS))
+    found = _tile(segment, talk, merge(faceless), speech, round(pipeline.clips.min_s * GRID_FPS))
+    return replace(found, stretches=(*found.stretches, *missing))
+
+
+def _with_pictures(source: Source, segment: Segment) -> tuple[Segment, tuple[Stretch, ...]]:
+    """The part of the segment up to the file's last picture, and the stretch after it, if there is one."""
+    last = segment.end_frame if source.pictures_end_frame is None else source.pictures_end_frame
+    end = min(max(segment.start_frame, last), segment.end_frame)
+    if end == segment.end_frame:
+        return segment, ()
+    code = "failed.truncated" if source.torn else "no_picture"
+    return replace(segment, end_frame=end), (Stretch(start_frame=end, end_frame=segment.end_frame, code=code),)
 
 
 def widen(

@@ -114,7 +114,7 @@ def flac(audio_S: NDArray[np.float32]) -> bytes:
 def _audio_frames(audio_S: NDArray[np.float32], kind: str, size: int) -> Iterable[AudioFrame]:
     samples = audio_S
     if kind == "s16":
-        samples = np.clip(np.rint(audio_S * 32768), -32768, 32767).astype(np.int16)  # type: ignore[assignment]
+        samples = np.clip(np.rint(audio_S * 32768), -32768, 32767).astype(np.int16)
     for at in range(0, len(samples), size):
         block = AudioFrame.from_ndarray(np.ascontiguousarray(samples[None, at : at + size]), kind, "mono")
         block.sample_rate, block.pts, block.time_base = SAMPLE_RATE_HZ, at, Fraction(1, SAMPLE_RATE_HZ)

@@ -1,86 +1,138 @@
 """Sound of a file as 16 kHz mono on the source's clock, sample-exact against the grid."""
 
+import math
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import av.error
 import numpy as np
-from av import AudioResampler
+from av import AudioFrame, AudioLayout, AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from numpy.typing import NDArray
 
-from vividhead.media.probe import open_media
+from vividhead.media.opening import audio_stream, open_media, seek
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Source
 
-PREROLL_S = Fraction(1)
+PREROLL_S = 1
 """Sound decoded before the span, so that codecs with memory and the resampler's filter have settled."""
+SEEK_BACK_S = (1, 10, 60)
+"""How far before that to begin reading, tried in turn before reading from the file's head."""
 MAX_SLIP_S = Fraction(1, 200)
 """Packets whose stamp and sample count disagree by more are placed anew (a gap or a jump), less is jitter."""
+
+LOUD, MIDDLE, SIDE = 1.0, math.sqrt(1 / 2), 0.5
+CHANNEL_WEIGHTS = {
+    "FC": LOUD, "FL": MIDDLE, "FR": MIDDLE, "FLC": MIDDLE, "FRC": MIDDLE,
+    "SL": SIDE, "SR": SIDE, "BL": SIDE, "BR": SIDE, "BC": SIDE, "LFE": 0.0, "LFE2": 0.0,
+}  # fmt: skip
+"""How loud each channel is in the mix, before they are scaled to sum to 1: ITU-R BS.775-4, table 2, to mono.
+FFmpeg's own mix to one channel is as much louder as there are channels, and clips."""
 
 
 def sound(path: Path, source: Source, start_frame: int, end_frame: int) -> NDArray[np.float32]:
     """Return float32 mono in -1 … 1, exactly 640 samples a grid frame; time without sound is zeros.
 
-    All channels are mixed by FFmpeg's standard matrix. The native rate is resampled by a polyphase filter whose
-    phase is tied to the source's clock, so the same span gives the same samples wherever reading began.
+    The native rate is resampled by a polyphase filter tied to the source's clock, so a span gives the same samples
+    wherever reading began; in containers whose stamps are coarse (Matroska: 1 ms) they may be off by half a stamp.
     """
     import scipy.signal
 
     rate = source.audio_rate_hz or SAMPLE_RATE_HZ
-    work_rate = rate if rate % GRID_FPS == 0 else 48_000
-    lead = min(Fraction(start_frame, GRID_FPS), PREROLL_S)
-    first = Fraction(start_frame, GRID_FPS) - lead
-    last = Fraction(end_frame, GRID_FPS) + Fraction(1, GRID_FPS)
-    native = _native(path, source, first, last, work_rate)
-    common = np.gcd(work_rate, SAMPLE_RATE_HZ)
-    if work_rate != SAMPLE_RATE_HZ:
-        native = scipy.signal.resample_poly(native, SAMPLE_RATE_HZ // common, work_rate // common)
-    skip = int(lead * SAMPLE_RATE_HZ)
+    first_s = max(0, start_frame // GRID_FPS - PREROLL_S)  # whole seconds hold whole samples at any rate
+    last_s = Fraction(end_frame + 1, GRID_FPS)
+    native_S = _native(path, source, first_s, last_s, rate)
+    if rate != SAMPLE_RATE_HZ:
+        common = math.gcd(rate, SAMPLE_RATE_HZ)
+        native_S = scipy.signal.resample_poly(native_S, SAMPLE_RATE_HZ // common, rate // common)
+    skip = start_frame * SAMPLES_PER_FRAME - first_s * SAMPLE_RATE_HZ
     count = (end_frame - start_frame) * SAMPLES_PER_FRAME
-    return np.clip(native[skip : skip + count], -1, 1).astype(np.float32)
+    return np.clip(native_S[skip : skip + count], -1, 1).astype(np.float32, copy=False)
 
 
-def _native(path: Path, source: Source, first: Fraction, last: Fraction, rate: int) -> NDArray[np.float32]:
-    """Mono samples at `rate` for [first, last) seconds in source, each packet placed by its presentation time."""
-    zero = Fraction(*source.zero_s_in_container)
-    out = np.zeros(int((last - first) * rate), np.float32)
-    with open_media(path) as container:
-        voice = container.streams.best("audio")
-        if voice is None:
-            return out
-        voice.codec_context.thread_count = 1
-        if first > 2:
-            container.seek(int((first - PREROLL_S + zero) / voice.time_base), stream=voice, backward=True)
-        mixer = AudioResampler(format="fltp", layout="mono", rate=rate)
-        place: int | None = None
-        packets = container.demux(voice)
-        while True:
-            try:
-                packet = next(packets)
-                frames = packet.decode()
-            except StopIteration:
-                break
-            except (av.error.InvalidDataError, av.error.UndefinedError):
-                continue  # a broken packet leaves its time silent
-            except av.error.FFmpegError:
-                break
-            for frame in frames:
-                if frame.pts is None:
-                    continue
-                time = frame.pts * frame.time_base - zero - first
-                if time * rate > len(out):
-                    return out
-                for mono in mixer.resample(frame):
-                    samples = mono.to_ndarray()[0]
-                    due = round(time * rate)
-                    if place is None or abs(place - due) > MAX_SLIP_S * rate:
-                        place = due
-                    _put(out, place, samples)
-                    place += len(samples)
-    return out
+def _native(path: Path, source: Source, first_s: int, last_s: Fraction, rate: int) -> NDArray[np.float32]:
+    """Mono samples at `rate` for [first_s, last_s) in the source, each packet placed by its presentation time."""
+    out_S = np.zeros(math.ceil((last_s - first_s) * rate), np.float32)
+    for back_s in [*(b for b in SEEK_BACK_S if first_s > b), None]:
+        with open_media(path) as container:
+            voice = audio_stream(container)
+            if voice is None:
+                return out_S
+            if back_s is not None and not seek(container, voice, source, Fraction(first_s - back_s)):
+                continue
+            placed = _placed(container, voice, source, first_s, rate)
+            start = next(placed, None)
+            if start is None or (back_s is not None and start[0] > 0):
+                continue
+            _put(out_S, *start)
+            for at, samples_S in placed:
+                if at >= len(out_S):
+                    break
+                _put(out_S, at, samples_S)
+            break
+    return out_S
 
 
-def _put(out: NDArray[np.float32], at: int, samples: NDArray[np.float32]) -> None:
-    begin, end = max(0, at), min(len(out), at + len(samples))
+def _placed(
+    container: InputContainer, voice: AudioStream, source: Source, first_s: int, rate: int
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """(first sample's place after `first_s`, mono samples) of each packet from where the container stands."""
+    zero = Fraction(*source.zero_s_in_container) + first_s
+    base = voice.time_base or Fraction(1, rate)
+    mixer = _Mixer(rate)
+    place: int | None = None
+    for frame in _decoded(container, voice):
+        if frame.pts is None:
+            continue
+        due = round((frame.pts * base - zero) * rate)
+        for samples_S in mixer(frame):
+            if place is None or abs(place - due) > MAX_SLIP_S * rate:
+                place = due
+            yield place, samples_S
+            place += len(samples_S)
+
+
+def _decoded(container: InputContainer, voice: AudioStream) -> Iterator[AudioFrame]:
+    """All frames; a broken packet leaves its time silent."""
+    packets = container.demux(voice)
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            continue
+        yield from frames
+
+
+class _Mixer:
+    """Any frames to mono at one rate. A stream may change its format, layout and even its rate on the way."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._kind: tuple[str, str, int] | None = None
+        self._weights = np.ones(1, np.float32)
+
+    def __call__(self, frame: AudioFrame) -> Iterator[NDArray[np.float32]]:
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            self._kind = kind
+            self._planar = AudioResampler(format="fltp", layout=frame.layout, rate=self._rate)
+            self._weights = _weights(frame.layout)
+        for planar in self._planar.resample(frame):
+            yield self._weights @ planar.to_ndarray()
+
+
+def _weights(layout: AudioLayout) -> NDArray[np.float32]:
+    """How much of each channel goes into the mix; they sum to 1, so that it never clips."""
+    named = [CHANNEL_WEIGHTS.get(channel.name) for channel in layout.channels]
+    known = [1.0 if weight is None else weight for weight in named] if None not in named else [1.0] * len(named)
+    total = sum(known) or 1.0
+    return np.array([weight / total for weight in known], np.float32)
+
+
+def _put(out_S: NDArray[np.float32], at: int, samples_S: NDArray[np.float32]) -> None:
+    begin, end = max(0, at), min(len(out_S), at + len(samples_S))
     if begin < end:
-        out[begin:end] = samples[begin - at : end - at]
+        out_S[begin:end] = samples_S[begin - at : end - at]

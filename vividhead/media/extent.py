@@ -1,0 +1,123 @@
+"""From when to when a file's footage lasts, by the times of its packets; and whether that is all it promises."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from vividhead.errors import MediaError
+
+DECLARED_BY_STREAM = frozenset(("mov", "avi"))
+DECLARED_AS_A_WHOLE = frozenset(("matroska", "flv", "asf"))
+"""Containers whose header says how long the footage is, stream by stream or for all. For others FFmpeg guesses."""
+TEAR_S = Fraction(1, 2)
+"""A header may be so much wrong; a file that lacks more is torn."""
+JUMP_S = 1
+"""Decoding times never go back, least of all by so much, unless files were joined byte by byte."""
+BEAT_PACKETS = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """When the footage lasts, in container seconds. Packets beyond a tear are missing, but promised."""
+
+    start: Fraction
+    end: Fraction
+    """The end of the last packet, or the promised end of torn footage."""
+    film_start: Fraction
+    film_end: Fraction
+    """The first picture's time, and the end of the last one that is there; both are `start` without video."""
+    torn: bool
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One stream's packets, in its own ticks."""
+
+    stream: Stream
+    usual_ticks: int
+    first: int | None = None
+    end: int = 0
+    decoded: int | None = None
+    """The last packet's decoding time."""
+
+    def add(self, packet: "av.Packet[Any]") -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or packet.is_discard:  # the empty packet at the end; what an edit list cuts away
+            return
+        if self.first is None or stamp < self.first:
+            self.first = stamp
+        self.end = max(self.end if self.decoded is not None else stamp, stamp + (packet.duration or self.usual_ticks))
+        now = packet.dts if packet.dts is not None else stamp
+        back_s = (self.decoded - now) * self.base if self.decoded is not None and self.decoded > now else 0
+        if back_s > JUMP_S:
+            where = f"goes back by {float(back_s):.1f} s at {float(now * self.base):.1f} s"
+            raise MediaError("failed.clock_jumps", f"the clock {where}, as in files joined byte by byte: split it")
+        self.decoded = now
+
+    @property
+    def base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1)
+
+    @property
+    def start_s(self) -> Fraction:
+        assert self.first is not None
+        return self.first * self.base
+
+    @property
+    def end_s(self) -> Fraction:
+        return self.end * self.base
+
+
+def extent_of(
+    container: InputContainer, film: VideoStream | None, others: Sequence[Stream], beat: Callable[[], None]
+) -> Extent:
+    """Read the times of all packets of these streams; nothing is decoded."""
+    lanes = [_Lane(stream, _usual_ticks(stream)) for stream in (film, *others) if stream is not None]
+    broken = _read(container, lanes, beat)
+    family = container.format.name.split(",")[0]
+    there = [lane for lane in lanes if lane.first is not None]
+    if not there:
+        raise MediaError("failed.truncated", "the headers are there, the data is not")
+    for lane in there:  # edit lists and codec delays begin a stream later than its first packet
+        if lane.stream.start_time is not None:
+            lane.first = lane.stream.start_time
+    start, end = min(lane.start_s for lane in there), max(lane.end_s for lane in there)
+    pictures = there[0] if film is not None and there[0].stream is film else None
+    film_start, film_end = (pictures.start_s, pictures.end_s) if pictures is not None else (start, start)
+    missing = Fraction(0)
+    if family in DECLARED_BY_STREAM and film is not None and film.duration and film.time_base:
+        missing = film.duration * film.time_base - (film_end - film_start)
+    elif family in DECLARED_AS_A_WHOLE and container.duration:
+        missing = Fraction(container.duration, av.time_base) - max(end, end - start)
+    torn = broken or missing > TEAR_S
+    if torn and container.duration:
+        end = max(end, start + Fraction(container.duration, av.time_base), film_end + missing)
+    if end <= start:
+        raise MediaError("failed.zero_duration", "the streams hold no time")
+    return Extent(start=start, end=end, film_start=film_start, film_end=film_end, torn=torn)
+
+
+def _read(container: InputContainer, lanes: Sequence[_Lane], beat: Callable[[], None]) -> bool:
+    """Show all packets to their lanes; True if reading broke off before the end."""
+    lane_of = {lane.stream.index: lane for lane in lanes}
+    try:
+        for count, packet in enumerate(container.demux([lane.stream for lane in lanes])):
+            lane_of[packet.stream_index].add(packet)
+            if count % BEAT_PACKETS == 0:
+                beat()
+    except av.error.FFmpegError:
+        return True
+    return False
+
+
+def _usual_ticks(stream: Stream) -> int:
+    """How long a packet without a duration is taken to last."""
+    rate = stream.average_rate if isinstance(stream, VideoStream) else None
+    return round(1 / rate / stream.time_base) if rate and stream.time_base else 0
