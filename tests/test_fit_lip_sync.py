@@ -113,9 +113,7 @@ def test_only_in_sync_footage_of_one_face_is_read(tmp_path: Path) -> None:
     with (tmp_path / "footage.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "has_audio", "faces", "in_sync"])
-        table.writerows(
-            [["a.mp4", "no", "1", "yes"], ["b.mp4", "yes", "2", "yes"], ["c.mp4", "yes", "1", "no"]]
-        )
+        table.writerows([["a.mp4", "no", "1", "yes"], ["b.mp4", "yes", "2", "yes"], ["c.mp4", "yes", "1", "no"]])
     assert read_talks(tmp_path, fitted=True) == []
 
 

@@ -50,8 +50,7 @@ def test_where_a_head_is_and_looks_changes_no_lip_measure(
     turns = Rotation.from_euler("xyz", swing_T3, degrees=True).as_matrix()
     carried = scale * np.einsum("tij,tnj->tni", turns, mesh_TNC) + np.array(place)
     before, after = (
-        lip_audio.lip_measures(lip_audio.frontal(lip_audio.bridged(m)[0], still_PC))
-        for m in (mesh_TNC, carried)
+        lip_audio.lip_measures(lip_audio.frontal(lip_audio.bridged(m)[0], still_PC)) for m in (mesh_TNC, carried)
     )
     np.testing.assert_allclose(after, before, atol=1e-6)
 

@@ -151,9 +151,7 @@ def clip_table(trials: Sequence[Trial], map_: LipAudioMap) -> list[str]:
         offset_ms = t.true[0].lag_frames * 1000 / GRID_FPS
         peak = t.true[0].peak
         sure = lip_audio.confidence_of(map_, peak, t.used_frames)
-        lines.append(
-            f"| {t.talk.name} | {len(t.talk) / GRID_FPS:.1f} | {offset_ms:+.0f} | {peak:.2f} | {sure:.2f} |"
-        )
+        lines.append(f"| {t.talk.name} | {len(t.talk) / GRID_FPS:.1f} | {offset_ms:+.0f} | {peak:.2f} | {sure:.2f} |")
     return lines
 
 
