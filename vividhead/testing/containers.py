@@ -16,9 +16,8 @@ from typing import Any, Literal
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.filter import Graph
 from numpy.typing import NDArray
-
-from vividhead.errors import UsageError
 
 Picture = NDArray[np.uint8]
 FieldOrder = Literal["progressive", "top_first", "bottom_first"]
@@ -127,8 +126,6 @@ def _video_stream(
 ) -> Any:
     codec = spec.codec or _VIDEO_CODEC_OF.get(suffix, "libx264")
     options = {**_QUICK_OPTIONS.get(codec, {}), **spec.options}
-    if spec.field_order == "top_first" and codec.startswith("mpeg"):
-        raise UsageError(f"{codec} can only be told of bottom_first fields here; take libx264")
     if spec.field_order != "progressive" and codec == "libx264":
         options["x264-params"] = "tff=1" if spec.field_order == "top_first" else "bff=1"
     stream = container.add_stream(codec, rate=fps, options=options)
@@ -164,8 +161,22 @@ def _video_packets(
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         frame.pts = index if times_s is None else round(times_s[index] * _FINE_CLOCK_HZ)
         frame.time_base = clock
-        yield from stream.encode(frame)
+        yield from stream.encode(_marked(frame, spec.field_order))
     yield from stream.encode(None)
+
+
+def _marked(frame: Any, order: FieldOrder) -> Any:
+    """The frame with its field order written on it: encoders trust that more than their own options."""
+    if order == "progressive":
+        return frame
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    mode = "tff" if order == "top_first" else "bff"
+    graph.link_nodes(source, graph.add("setfield", f"mode={mode}"), graph.add("buffersink")).configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def _woven(pictures: Iterator[Picture], order: FieldOrder) -> Iterator[Picture]:
