@@ -24,7 +24,7 @@ def luma_at(crop: FaceCrop, column: int) -> float:
     return float(np.median(crop.i420[:256, column]))
 
 
-@pytest.mark.parametrize("box", [(200.3, 100.7, 301.1, 201.5), (10.0, 10.0, 51.0, 51.0), (600.0, 400.0, 700.0, 500.0)])
+@pytest.mark.parametrize("box", [(201.6, 101.7, 302.4, 202.5), (10.0, 10.0, 51.0, 51.0), (600.0, 400.0, 700.0, 500.0)])
 def test_a_face_crop_is_an_even_placed_square_of_18_tenths_of_the_face(box: Box) -> None:
     crop = cut_face(ramp(), box)
     assert crop.side_px % 2 == crop.x0_px % 2 == crop.y0_px % 2 == 0
