@@ -179,9 +179,10 @@ def fit(talks: Sequence[Talk]) -> tuple[LipAudioMap, list[str]]:
 def _provenance(
     talks: Sequence[Talk], lag_of: Mapping[str, int], found: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
+    speakers = list(dict.fromkeys(t.speaker for t in talks))
     clips = [
         {
-            "clip": t.name, "speaker": t.speaker, "source_repo": t.source_repo, "licence": t.licence,
+            "clip_sha256": t.sha256[:16], "speaker": speakers.index(t.speaker), "source_repo": t.source_repo, "licence": t.licence,
             "seconds": len(t) / GRID_FPS, "in_coefficients": t.fitted,
             "lag_frames_in_fit": lag_of.get(t.name),
         }

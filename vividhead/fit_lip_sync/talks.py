@@ -40,6 +40,8 @@ class Talk:
     """One in-sync clip of one speaker."""
 
     name: str
+    sha256: str
+    """Of the file: the map's provenance names clips by it, not by what somebody called a file after a person."""
     speaker: str
     licence: str
     source_repo: str
@@ -75,7 +77,7 @@ def read_talks(folder: Path, *, fitted: bool) -> list[Talk]:
         stem = Path(row["path"]).stem
         for number, media in enumerate(clips_of(folder / row["path"])):
             talks.append(Talk(
-                name=f"{stem}#{number}" if number else stem, speaker=row.get("speaker") or stem.split("_")[0],
+                name=f"{stem}#{number}" if number else stem, sha256=media.clip.source_id, speaker=row.get("speaker") or stem.split("_")[0],
                 licence=row.get("licence", ""), source_repo=row.get("source_repo", ""), fitted=fitted,
                 landmarks_TNC=media.landmarks_TNC, audio_S=media.audio_S,
             ))  # fmt: skip
