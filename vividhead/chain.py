@@ -84,6 +84,7 @@ def ingest_key(listed: Listed, pipeline: Pipeline) -> str:
 
 
 def scan_key(segment: Segment, pipeline: Pipeline) -> str:
+    """Of the segment and the options that say where speech and faces are."""
     digest = digest_of(
         pipeline.scan, str(pipeline.clips.min_s), pipeline.track.detector_width_px, STAGE_VERSION["scan"]
     )
@@ -100,10 +101,12 @@ def measure_key(segment: Segment, pipeline: Pipeline) -> str:
 
 
 def more_key(base: str, asked: Iterable[str]) -> str:
+    """Of the measure unit it adds to and of what is missing there."""
     return f"{base}.{hashlib.sha256('|'.join(sorted(asked)).encode()).hexdigest()[:16]}"
 
 
 def pack_key(clip_id: str, pipeline: Pipeline) -> str:
+    """Of the clip and how it is encoded."""
     p = pipeline.pack
     digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"])
     return f"{clip_id}-{digest}"

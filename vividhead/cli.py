@@ -76,7 +76,8 @@ Verbs = argparse._SubParsersAction  # argparse offers no public name for it
 
 
 def _run_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--on", choices=("ray", "local"), default="ray", help="where units run (default: ray, started on this machine)")
+    where = "where units run (default: ray, started on this machine)"
+    verb.add_argument("--on", choices=("ray", "local"), default="ray", help=where)
     verb.add_argument("--address", help="an existing Ray cluster, e.g. ray://head:10001 or auto")
     verb.add_argument("--workers", type=int, help="units at a time on this machine (default: its cores)")
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
@@ -87,7 +88,8 @@ def _add_curate(verbs: "Verbs[argparse.ArgumentParser]") -> None:
         "curate", help="footage in, dataset out; run again to resume or extend",
         description="Measure footage, judge it by a filters file, and write shards and manifests of what is kept.",
     )  # fmt: skip
-    verb.add_argument("footage", help="a folder, a file, a quoted glob, or a source list (.csv .jsonl .parquet with `uri`)")
+    footage = "a folder, a file, a quoted glob, or a source list (.csv .jsonl .parquet with `uri`)"
+    verb.add_argument("footage", help=footage)
     verb.add_argument("--out", required=True, help="the dataset folder")
     verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
     verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")

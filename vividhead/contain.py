@@ -81,7 +81,7 @@ class Child:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.stop()
-            self._errors = tempfile.TemporaryFile()
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vividhead.contain"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,

@@ -35,7 +35,9 @@ def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
     """What this run is: inputs, versions, the texts and digests of pipeline and filters, the machine."""
     sections: dict[str, dict[str, str | int]] = {
         "input": {"where": where},
-        "pipeline": {"name": pipeline.name, "digest": pipeline_digest(pipeline), "seed": pipeline.seed, "text": pipeline.text},
+        "pipeline": {
+            "name": pipeline.name, "digest": pipeline_digest(pipeline), "seed": pipeline.seed, "text": pipeline.text,
+        },
         "filters": {"name": policy.name, "digest": policy.digest, "text": policy.text},
         "versions": {
             "vividhead": version("vividhead"), "schema": SCHEMA_VERSION, "python": platform.python_version(),

@@ -39,7 +39,8 @@ def reproduce(dataset: Path, name: str) -> str:
                     if not path.name.startswith(unit.key):
                         (before / stage_before / path.name).symlink_to(path.resolve())
         run_unit(unit, Job(dataset=scratch, pipeline=pipeline, policy=policy), lambda: None)
-    return f"{stage}: went through this time; `vividhead reproduce {dataset} {name} --forget` lets the next run retry it"
+    retry = f"vividhead reproduce {dataset} {name} --forget"
+    return f"{stage}: went through this time; `{retry}` lets the next run try it again"
 
 
 def forget(dataset: Path, name: str) -> str:

@@ -70,7 +70,8 @@ def run_ray(units: Iterable[Unit], settle: Settle, job: Job) -> None:
     running: dict[Any, tuple[Unit, float]] = {}
     deadline_s = job.pipeline.run.unit_limit_s + job.pipeline.run.stall_limit_s
     while todo or running:
-        room = max(2, int(ray.cluster_resources().get("CPU", 1) * IN_FLIGHT_PER_CPU)) - len(running)
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        room = max(2, int(resources.get("CPU", 1) * IN_FLIGHT_PER_CPU)) - len(running)
         for _ in range(min(room, len(todo))):
             unit = todo.popleft()
             need = per_stage[unit.stage]

@@ -8,6 +8,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from vividhead.faces import FaceDetector
@@ -51,12 +52,13 @@ def scan(path: Path, source: Source, segment: Segment, pipeline: Pipeline, beat:
     looks: list[tuple[int, bool]] = []
     for first, last in talk:
         for time_s, picture in key_frames(path, source, first, last, options.min_look_gap_s):
-            seen = detector(options.face_confidence).detect(Planes(picture).thumbnail_HWC(pipeline.track.detector_width_px))
+            small = Planes(picture).thumbnail_HWC(pipeline.track.detector_width_px)
+            seen = detector(options.face_confidence).detect(small)
             looks.append((round(time_s * GRID_FPS), bool(seen)))
             beat()
     faceless = [
         (a, b)
-        for (a, seen_a), (b, seen_b) in zip(looks, looks[1:], strict=False)
+        for (a, seen_a), (b, seen_b) in pairwise(looks)
         if not seen_a and not seen_b and 0 < b - a <= options.max_face_gap_s * GRID_FPS
     ]
     found = _tile(segment, talk, merge(faceless), speech, round(pipeline.clips.min_s * GRID_FPS))

@@ -34,9 +34,9 @@ class SourceAccount:
     outcome: str
     """kept (some of it), rejected, duplicate, failed or not_yet."""
     detail: str = ""
-    seconds: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    first_reasons: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUCKETS, 0.0))
+    reasons: dict[str, float] = field(default_factory=dict)
+    first_reasons: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     """bucket/code → seconds without overlap: a clip's seconds go to the first rule it broke."""
     clips: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -142,7 +142,7 @@ def _source(
     out = SourceAccount(row["uri"], sha256, row["duration_s"], row["outcome"], row["detail"] or "")
     if row["outcome"] != "ready":
         _add(out, row["outcome"], row["code"], row["duration_s"])
-        out.reasons[row["code"]] += row["duration_s"]
+        out.reasons[row["code"]] = row["duration_s"]
         return out
     frames = _paint(row["n_frames"], segments, clips, out)
     runs = Counter(frames)
@@ -168,8 +168,8 @@ def _outcome(seconds: Mapping[str, float]) -> str:
 
 
 def _add(out: SourceAccount, bucket: str, code: str, seconds: float) -> None:
-    out.seconds[bucket] += seconds  # type: ignore[assignment]
-    out.first_reasons[f"{bucket}/{code}"] += seconds  # type: ignore[assignment]
+    out.seconds[bucket] += seconds
+    out.first_reasons[f"{bucket}/{code}"] += seconds
 
 
 def _paint(

@@ -182,7 +182,8 @@ def _provenance(
     speakers = list(dict.fromkeys(t.speaker for t in talks))
     clips = [
         {
-            "clip_sha256": t.sha256[:16], "speaker": speakers.index(t.speaker), "source_repo": t.source_repo, "licence": t.licence,
+            "clip_sha256": t.sha256[:16], "speaker": speakers.index(t.speaker),
+            "source_repo": t.source_repo, "licence": t.licence,
             "seconds": len(t) / GRID_FPS, "in_coefficients": t.fitted,
             "lag_frames_in_fit": lag_of.get(t.name),
         }

@@ -77,8 +77,9 @@ def read_talks(folder: Path, *, fitted: bool) -> list[Talk]:
         stem = Path(row["path"]).stem
         for number, media in enumerate(clips_of(folder / row["path"])):
             talks.append(Talk(
-                name=f"{stem}#{number}" if number else stem, sha256=media.clip.source_id, speaker=row.get("speaker") or stem.split("_")[0],
-                licence=row.get("licence", ""), source_repo=row.get("source_repo", ""), fitted=fitted,
+                name=f"{stem}#{number}" if number else stem, sha256=media.clip.source_id,
+                speaker=row.get("speaker") or stem.split("_")[0], licence=row.get("licence", ""),
+                source_repo=row.get("source_repo", ""), fitted=fitted,
                 landmarks_TNC=media.landmarks_TNC, audio_S=media.audio_S,
             ))  # fmt: skip
             logger.info("read %s: %d frames", talks[-1].name, len(talks[-1]))
