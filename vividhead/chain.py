@@ -218,13 +218,9 @@ class Chain:
         if record is not None:
             failure = from_plain(Failure, record["failed"])
         if failure is None:
-            failure = Failure(
-                "failed.changed", "the file changed while it was read; run the same command again"
-            )
+            failure = Failure("failed.changed", "the file changed while it was read; run the same command again")
         unread = "unread-" + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest()
-        return Source(
-            source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail
-        )
+        return Source(source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail)
 
     def advance(self, segment: Segment, source: Source) -> list[Unit]:
         """Re-read the segment from the ledger; its next unit, or none when it is through."""
@@ -236,6 +232,8 @@ class Chain:
             return []
         if state.scan is None:
             return self._next(unit(stage="scan", key=scan_key(segment, pipeline)), state)
+        if not state.scan.spans:
+            return []
         base = measure_key(segment, pipeline)
         if state.measured is None:
             return self._next(unit(stage="measure", key=base), state)

@@ -1,6 +1,7 @@
 """The main job: footage in, a dataset out. Resumes by itself; the same bytes however often it was interrupted."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from vividhead.ledger import Ledger, sole_writer
 from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
 from vividhead.plain import to_plain
 from vividhead.policy import Policy, load_policy
-from vividhead.publish import publish
 from vividhead.progress import Progress
+from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.shard_set import packed_keys
 
@@ -49,12 +50,10 @@ class _Settler:
             outcome = Failure(
                 f"failed.{outcome.kind}",
                 f"{outcome.detail}; {self.attempts[name]} attempts; reproduce: "
-                f"vividhead reproduce {job.dataset} {unit.stage}/{unit.key}",
+                f"vividhead reproduce {shlex.quote(job.dataset)} {unit.stage}/{unit.key}",
             )
         if outcome is not None and not outcome.transient:
-            self.chain.ledger.commit(
-                unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {}
-            )
+            self.chain.ledger.commit(unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {})
         following = self.chain.after(unit, outcome)
         self.progress.done(unit, outcome, following)
         return following

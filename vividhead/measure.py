@@ -70,11 +70,7 @@ class Work:
         ]
         start_s, end_s = clip.start_s_in_source, clip.end_s_in_source
         heard = self.scan.speech_s_in_source
-        speech = [
-            (max(a, start_s) - start_s, min(b, end_s) - start_s)
-            for a, b in heard
-            if a < end_s and b > start_s
-        ]
+        speech = [(max(a, start_s) - start_s, min(b, end_s) - start_s) for a, b in heard if a < end_s and b > start_s]
         return BufferedClipMedia(
             clip, self.source, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
             lambda start, end: sound(self.path, self.source, start, end), self.beat,
@@ -119,12 +115,9 @@ def measure_segment(work: Work) -> Measured:
         labels: dict[int, str] = {}
         frames = pictures(work.path, work.source, start, end, options.max_picture_gap_s, log)
         for draft, track in _drafts(watcher.watch(frames), work, labels):
-            if draft.end_frame - draft.start_frame < work.pipeline.clips.min_s * GRID_FPS:
-                continue
             clip = clip_of(draft, work.segment, track, watcher.shot_of[track])
-            if clip.clip_id not in {
-                c.clip_id for c in clips[here:]
-            }:  # two large faces may share one whole picture
+            is_there = clip.clip_id in {c.clip_id for c in clips[here:]}  # two large faces, one whole picture
+            if clip.duration_s >= work.pipeline.clips.min_s and not is_there:
                 rows += work.scores(work.media(clip, draft.boxes, draft.faces, watcher.looks), {})
                 clips.append(clip)
         looks += watcher.looks
@@ -137,9 +130,7 @@ def measure_segment(work: Work) -> Measured:
     )  # fmt: skip
 
 
-def _drafts(
-    watched: Iterator[Watched], work: Work, labels: dict[int, str]
-) -> Iterator[tuple[Draft[FaceCrop], int]]:
+def _drafts(watched: Iterator[Watched], work: Work, labels: dict[int, str]) -> Iterator[tuple[Draft[FaceCrop], int]]:
     """Cut the largest faces' tracks into drafts; `labels` learns what each frame of the span is."""
     width, height = work.source.width_px or 0, work.source.height_px or 0
     cutters: dict[int, ClipCutter[FaceCrop]] = {}
@@ -167,9 +158,7 @@ def _drafts(
             yield draft, track
 
 
-def _leftover(
-    span: tuple[int, int], clips: Sequence[Clip], labels: Mapping[int, str], broken: bool
-) -> list[Stretch]:
+def _leftover(span: tuple[int, int], clips: Sequence[Clip], labels: Mapping[int, str], broken: bool) -> list[Stretch]:
     """What of a span became no clip, and why; holes are a failure where the decoder stumbled."""
     taken = sorted((c.start_frame, c.end_frame) for c in clips)
     out: list[Stretch] = []
@@ -202,9 +191,7 @@ def measure_more(
         gap_s = work.pipeline.track.max_picture_gap_s
         for grid in pictures(work.path, work.source, clip.start_frame, clip.end_frame, gap_s):
             if grid.picture is None:
-                raise MediaError(
-                    "failed.changed", f"no picture at frame {grid.frame}, where there was one before"
-                )
+                raise MediaError("failed.changed", f"no picture at frame {grid.frame}, where there was one before")
             work.beat()
             boxes.append(smoothed_box(sightings, grid.frame))
             faces.append(cut_face(Planes(grid.picture), boxes[-1]))
