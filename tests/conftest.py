@@ -1,0 +1,36 @@
+"""Footage and its undisturbed curation, made once for all tests of whole runs. Imports wait for who needs them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from faults.film import Film
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> "Film":
+    """Six small files; see `faults.film`."""
+    from faults.film import make_film
+
+    return make_film(tmp_path_factory.mktemp("footage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The film's dataset, made without disturbance by one local worker. Copy it before changing it."""
+
+    dataset: Path
+    tree: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def whole(film: "Film", tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    from faults.trees import tree
+
+    from vividhead.main_job import curate
+
+    dataset = curate(film.folder, tmp_path_factory.mktemp("whole") / "dataset", on="local", workers=1)
+    return Whole(dataset, tree(dataset))
