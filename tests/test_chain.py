@@ -276,6 +276,8 @@ def test_a_tar_without_its_commit_is_not_taken_for_packed(three: tuple[Written, 
     written.ledger.part("pack", key, "tar").write_bytes(b"by a writer killed before its commit")
     assert told(written.units()) == [("pack", (large.clip_id,))]
     assert not room.is_encoded(written.ledger, key)
+    written.ledger.commit("pack", key, {"failed": to_plain(CRASH)}, {})
+    assert not room.is_encoded(written.ledger, key)
 
 
 def test_a_clip_whose_tar_went_into_a_shard_is_packed_as_long_as_the_shard_holds_it(
