@@ -8,8 +8,8 @@ Pictures travel as av.VideoFrame, set upright (see `upright`); `planes` reads th
 
 import heapq
 import math
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -21,7 +21,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vividhead.errors import MediaError
-from vividhead.media.opening import open_media, seek, video_stream
+from vividhead.media.opening import open_media, packets_of, seek, stamp_of, video_stream
 from vividhead.media.planes import Picture, Planes, rgb_from_i420
 from vividhead.media.upright import Upright
 from vividhead.records import GRID_FPS, Source
@@ -145,7 +145,7 @@ def _timed(
             last = time_ns
             yield time_ns, picture
 
-    for frame in _whole(_decoded(container, film), log, from_head):
+    for frame in _whole(container, film, log, from_head=from_head):
         for picture in upright(frame):
             yield from placed(picture)
     for picture in upright.rest():
@@ -153,74 +153,68 @@ def _timed(
 
 
 def _whole(
-    batches: Iterable[list[VideoFrame] | None], log: DecodeLog, from_head: bool
+    container: InputContainer, film: VideoStream, log: DecodeLog, *, from_head: bool, most_packets: int | None = None
 ) -> Iterator[VideoFrame]:
     """The decoder's pictures without those that are broken or build on something broken or missing.
 
-    What cannot be decoded before the first key frame is a fault only at the head of the file: elsewhere it is how
-    seeking works.
+    What cannot be decoded before the first key packet is a fault only at the head of the file: elsewhere it is how
+    seeking works. (An edit list may hide the key picture itself.)
     """
-    counts, whole = from_head, False
-    for frames in batches:
-        if frames is None:
-            log.errors += counts
-            whole = False
-            continue
+    stamps: list[int] | None = [] if container.format.name == "avi" else None
+    started, whole = from_head, False
+
+    def sifted(frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        nonlocal whole
         for frame in frames:
+            _stamp(frame, stamps)
             if frame.is_corrupt:
-                log.errors += counts
+                log.errors += started
                 whole = False
             elif frame.key_frame:
-                whole = counts = True
+                whole = True
             if whole and frame.pts is not None:
                 log.pictures += 1
                 yield frame
 
-
-def _decoded(container: InputContainer, film: VideoStream) -> Iterator[list[VideoFrame] | None]:
-    """What the decoder makes of each packet, stamped; None where it, or the file, refuses."""
-    packets = container.demux(film)
-    stamps: list[int] | None = [] if container.format.name == "avi" else None
-    while True:
-        try:
-            packet = next(packets)
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamps is not None and stamp is not None:
-                heapq.heappush(stamps, stamp)
-            frames = packet.decode()
-        except StopIteration:
+    fed = False
+    for packet in islice(packets_of(container, [film]), most_packets):
+        if packet is None:
+            log.errors += 1
             break
+        if stamps is not None and (stamp := stamp_of(packet)) is not None:
+            heapq.heappush(stamps, stamp)
+        try:
+            frames = packet.decode()
         except av.error.FFmpegError:
-            yield None
+            log.errors += started
+            whole = False
             continue
-        yield _stamped(frames, stamps)
-    try:
-        yield _stamped(film.codec_context.decode(None), stamps)  # what it held when the file broke off
-    except av.error.FFmpegError:
-        return
+        if packet.is_keyframe and not fed:
+            fed = started = whole = True
+        yield from sifted(frames)
+    with suppress(av.error.FFmpegError):
+        yield from sifted(film.codec_context.decode(None))  # what it held when the file broke off
 
 
-def _stamped(frames: list[VideoFrame], stamps: list[int] | None) -> list[VideoFrame]:
-    """Give pictures their time. AVI stamps them in the order of decoding, so each gets the earliest not given yet.
+def _stamp(frame: VideoFrame, stamps: list[int] | None) -> None:
+    """Give a picture its time. AVI stamps them in the order of decoding, so each gets the earliest not given yet.
 
     Times of packets that gave no picture are left over; at a key frame all before it are done with.
     """
-    for frame in frames:
-        if frame.pts is None:
-            frame.pts = frame.dts
-        if stamps is None:
-            continue
-        while frame.key_frame and frame.pts is not None and stamps and stamps[0] < frame.pts:
-            heapq.heappop(stamps)
-        if stamps:
-            frame.pts = heapq.heappop(stamps)
-    return frames
+    if frame.pts is None:
+        frame.pts = frame.dts
+    if stamps is None:
+        return
+    while frame.key_frame and frame.pts is not None and stamps and stamps[0] < frame.pts:
+        heapq.heappop(stamps)
+    if stamps:
+        frame.pts = heapq.heappop(stamps)
 
 
 def first_pictures(container: InputContainer, film: VideoStream, log: DecodeLog) -> list[VideoFrame]:
     """The first few whole pictures as they are coded, or none when a long stretch of the file holds none."""
-    batches = islice(_decoded(container, film), PATIENCE_PACKETS)
-    return list(islice(_whole(batches, log, from_head=True), FIRST_PICTURES))
+    frames = _whole(container, film, log, from_head=True, most_packets=PATIENCE_PACKETS)
+    return list(islice(frames, FIRST_PICTURES))
 
 
 def key_frames(
@@ -237,9 +231,9 @@ def key_frames(
         upright = Upright(source, film.time_base, deinterlace=False)
         sought = start_frame == 0 or seek(container, film, source, Fraction(start_frame, GRID_FPS))
         begin_s = -math.inf if sought else start_frame / GRID_FPS
-        for packet in _packets(container, film):
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None or not packet.is_keyframe:
+        for packet in packets_of(container, [film]):
+            stamp = stamp_of(packet) if packet is not None else None
+            if packet is None or stamp is None or not packet.is_keyframe:
                 continue
             time = float(stamp * packet.time_base - zero)
             if time >= end_frame / GRID_FPS:
@@ -250,14 +244,6 @@ def key_frames(
                 for picture in upright(frame):
                     last = time
                     yield time, picture
-
-
-def _packets(container: InputContainer, film: VideoStream) -> Iterator["Packet[VideoStream]"]:
-    """The stream's packets up to its end or up to where the file is torn."""
-    try:
-        yield from container.demux(film)
-    except av.error.FFmpegError:
-        return
 
 
 def _lone_picture(film: VideoStream, packet: "Packet[VideoStream]") -> list[VideoFrame]:

@@ -1,8 +1,9 @@
 """Write a clip: H.264 + AAC for viewing, FLAC for training, both on the clip grid, the same bytes every time."""
 
 import io
+import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,9 @@ from av import AudioFrame, VideoFrame
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ
+from vividhead.media.colour import to_bt709, weights_of
+from vividhead.media.upright import chain
+from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +32,15 @@ class EncodeOptions:
 
 def _cropper(picture: VideoFrame, crop: tuple[int, int, int, int], side_px: int) -> Graph:
     x0, y0, x1, y1 = crop
-    graph = Graph()
-    buffer = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=Fraction(1, GRID_FPS)
+    return chain(
+        picture,
+        Fraction(1, GRID_FPS),
+        [
+            ("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1"),
+            ("scale", f"{side_px}:{side_px}:flags=bicubic+accurate_rnd+bitexact"),
+            ("format", "yuv420p"),
+        ],
     )
-    cut = graph.add("crop", f"{x1 - x0}:{y1 - y0}:{x0}:{y0}:exact=1")
-    scale = graph.add("scale", f"{side_px}:{side_px}:flags=bicubic+accurate_rnd:out_color_matrix=bt709:out_range=tv")
-    shape = graph.add("format", "yuv420p")
-    sink = graph.add("buffersink")
-    for left, right in ((buffer, cut), (cut, scale), (scale, shape), (shape, sink)):
-        left.link_to(right)
-    graph.configure()
-    return graph
 
 
 class ClipWriter:
@@ -53,7 +53,9 @@ class ClipWriter:
         self, crop_xyxy_px: tuple[int, int, int, int], audio_S: NDArray[np.float32], options: EncodeOptions
     ) -> None:
         """Take the still crop in source pixels and the clip's 16 kHz mono sound."""
-        self._crop, self._audio_S, self._options = crop_xyxy_px, audio_S, options
+        self._crop, self._options = crop_xyxy_px, options
+        self._sound = _audio_frames(audio_S, "fltp", 1024)
+        self._said: AudioFrame | None = next(self._sound, None)
         self._folder = tempfile.TemporaryDirectory(prefix="vividhead-")  # faststart reads the file back by name
         self._path = Path(self._folder.name) / "clip.mp4"
         container_options = {"fflags": "+bitexact", "movflags": "+faststart"}
@@ -84,16 +86,23 @@ class ClipWriter:
         self._graph.push(picture)
         cropped = self._graph.pull()
         assert isinstance(cropped, VideoFrame)
+        cropped = to_bt709(cropped, weights_of(picture))
         cropped.pts, cropped.time_base = self.n_frames, Fraction(1, GRID_FPS)
         cropped.pict_type = 0
         self._out.mux(self._film.encode(cropped))
         self.n_frames += 1
+        self._say(self.n_frames * SAMPLES_PER_FRAME)
+
+    def _say(self, until_sample: float) -> None:
+        """Encode the sound up to there: players want it beside the pictures, not after them."""
+        while self._said is not None and (self._said.pts or 0) < until_sample:
+            self._out.mux(self._voice.encode(self._said))
+            self._said = next(self._sound, None)
 
     def finish(self) -> bytes:
-        """Write what is left and the sound; return the mp4."""
+        """Write what is left; return the mp4."""
+        self._say(math.inf)
         self._out.mux(self._film.encode(None))
-        for block in _audio_frames(self._audio_S, "fltp", 1024):
-            self._out.mux(self._voice.encode(block))
         self._out.mux(self._voice.encode(None))
         self._out.close()
         with self._folder:
@@ -111,7 +120,7 @@ def flac(audio_S: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def _audio_frames(audio_S: NDArray[np.float32], kind: str, size: int) -> Iterable[AudioFrame]:
+def _audio_frames(audio_S: NDArray[np.float32], kind: str, size: int) -> Iterator[AudioFrame]:
     samples = audio_S
     if kind == "s16":
         samples = np.clip(np.rint(audio_S * 32768), -32768, 32767).astype(np.int16)

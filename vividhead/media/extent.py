@@ -6,12 +6,12 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import av.error
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vividhead.errors import MediaError
+from vividhead.media.opening import packets_of, stamp_of
 
 DECLARED_BY_STREAM = frozenset(("mov", "avi"))
 DECLARED_AS_A_WHOLE = frozenset(("matroska", "flv", "asf"))
@@ -48,7 +48,7 @@ class _Lane:
     """The last packet's decoding time."""
 
     def add(self, packet: "av.Packet[Any]") -> None:
-        stamp = packet.pts if packet.pts is not None else packet.dts
+        stamp = stamp_of(packet)
         if stamp is None or packet.is_discard:  # the empty packet at the end; what an edit list cuts away
             return
         if self.first is None or stamp < self.first:
@@ -57,7 +57,7 @@ class _Lane:
         now = packet.dts if packet.dts is not None else stamp
         back_s = (self.decoded - now) * self.base if self.decoded is not None and self.decoded > now else 0
         if back_s > JUMP_S:
-            where = f"goes back by {float(back_s):.1f} s at {float(now * self.base):.1f} s"
+            where = f"goes back by {float(back_s):.1f} s after {float(self.end * self.base):.1f} s"
             raise MediaError("failed.clock_jumps", f"the clock {where}, as in files joined byte by byte: split it")
         self.decoded = now
 
@@ -91,14 +91,14 @@ def extent_of(
     start, end = min(lane.start_s for lane in there), max(lane.end_s for lane in there)
     pictures = there[0] if film is not None and there[0].stream is film else None
     film_start, film_end = (pictures.start_s, pictures.end_s) if pictures is not None else (start, start)
-    missing = Fraction(0)
-    if family in DECLARED_BY_STREAM and film is not None and film.duration and film.time_base:
-        missing = film.duration * film.time_base - (film_end - film_start)
-    elif family in DECLARED_AS_A_WHOLE and container.duration:
-        missing = Fraction(container.duration, av.time_base) - max(end, end - start)
+    promised, missing = Fraction(container.duration or 0, av.time_base), Fraction(0)
+    if family in DECLARED_BY_STREAM and film is not None:
+        missing = _declared(film, family) - (film_end - film_start)
+    elif family in DECLARED_AS_A_WHOLE:
+        missing = promised - max(end, end - start)
     torn = broken or missing > TEAR_S
-    if torn and container.duration:
-        end = max(end, start + Fraction(container.duration, av.time_base), film_end + missing)
+    if torn:
+        end = max(end, start + promised, film_end + missing)
     if end <= start:
         raise MediaError("failed.zero_duration", "the streams hold no time")
     return Extent(start=start, end=end, film_start=film_start, film_end=film_end, torn=torn)
@@ -107,14 +107,20 @@ def extent_of(
 def _read(container: InputContainer, lanes: Sequence[_Lane], beat: Callable[[], None]) -> bool:
     """Show all packets to their lanes; True if reading broke off before the end."""
     lane_of = {lane.stream.index: lane for lane in lanes}
-    try:
-        for count, packet in enumerate(container.demux([lane.stream for lane in lanes])):
-            lane_of[packet.stream_index].add(packet)
-            if count % BEAT_PACKETS == 0:
-                beat()
-    except av.error.FFmpegError:
-        return True
+    for count, packet in enumerate(packets_of(container, [lane.stream for lane in lanes])):
+        if packet is None:
+            return True
+        lane_of[packet.stream_index].add(packet)
+        if count % BEAT_PACKETS == 0:
+            beat()
     return False
+
+
+def _declared(film: VideoStream, family: str) -> Fraction:
+    """How long the header says the pictures last. AVI counts them: its durations are guessed when the index is lost."""
+    if family == "avi" and film.average_rate:
+        return film.frames / film.average_rate
+    return (film.duration or 0) * (film.time_base or Fraction(0))
 
 
 def _usual_ticks(stream: Stream) -> int:

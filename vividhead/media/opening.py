@@ -4,19 +4,24 @@ import errno
 import math
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypeVar
 
 import av
 import av.error
+from av import Packet
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vividhead.errors import MediaError
 from vividhead.records import Source
+
+S = TypeVar("S", bound=Stream)
 
 CONTAINERS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu,wav,mp3,aac,flac,dv"
@@ -103,3 +108,22 @@ def seek(container: InputContainer, stream: VideoStream | AudioStream, source: S
     except av.error.FFmpegError:
         return False
     return True
+
+
+def packets_of(container: InputContainer, streams: Sequence[S]) -> "Iterator[Packet[S] | None]":
+    """All packets of these streams and the empty ones that end them; None where reading broke off."""
+    packets: Iterator[Any] = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):  # the latter: PyAV ends streams too that broken data made it see
+            return
+        except av.error.FFmpegError:
+            yield None
+            return
+        yield packet
+
+
+def stamp_of(packet: "Packet[S]") -> int | None:
+    """When the packet is due, in its stream's ticks; None for the empty ones."""
+    return packet.pts if packet.pts is not None else packet.dts

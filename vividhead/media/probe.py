@@ -140,5 +140,5 @@ def upright_size(width: int, height: int, aspect: Fraction, rotation_deg: int) -
         width = round(width * aspect)
     elif aspect < 1:
         height = round(height / aspect)
-    width, height = width // 2 * 2, height // 2 * 2
+    width, height = max(1, width // 2 * 2), max(1, height // 2 * 2)
     return (height, width) if rotation_deg in (90, 270) else (width, height)

@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from vividhead.media.opening import audio_stream, open_media, seek
+from vividhead.media.opening import audio_stream, open_media, packets_of, seek
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Source
 
 PREROLL_S = 1
@@ -95,12 +95,9 @@ def _placed(
 
 def _decoded(container: InputContainer, voice: AudioStream) -> Iterator[AudioFrame]:
     """All frames; a broken packet leaves its time silent."""
-    packets = container.demux(voice)
-    while True:
+    for packet in packets_of(container, [voice]):
         try:
-            frames = next(packets).decode()
-        except StopIteration:
-            return
+            frames = packet.decode() if packet is not None else []
         except av.error.FFmpegError:
             continue
         yield from frames

@@ -11,11 +11,6 @@ from av.video.reformatter import ColorRange
 
 from vividhead.records import GRID_FPS, Source
 
-MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-"""`VideoFrame.colorspace`, coded as in ITU-T H.273, and what the scale filter calls it."""
-SD_LARGEST_PX = (1280, 576)
-"""Untagged pictures under this width and up to this height are taken for BT.601, larger ones for BT.709."""
-
 Step = tuple[str, str]
 """A filter and its options."""
 
@@ -110,14 +105,6 @@ def chain(frame: VideoFrame, time_base: Fraction, steps: list[Step]) -> Graph:
         last = node
     graph.configure()
     return graph
-
-
-def matrix_of(picture: VideoFrame) -> str:
-    """FFmpeg's name of the colour matrix of an upright picture; where none is given, the one its size suggests."""
-    if (tagged := int(picture.colorspace)) in MATRICES:
-        return MATRICES[tagged]
-    shorter, longer = sorted((picture.width, picture.height))
-    return "bt709" if longer >= SD_LARGEST_PX[0] or shorter > SD_LARGEST_PX[1] else "bt601"
 
 
 def _is_full(frame: VideoFrame) -> bool:
