@@ -54,10 +54,7 @@ def sample_json(source: Source, clip: Clip, rows: Mapping[str, Measurement]) -> 
         "crop_xyxy_px": list(clip.crop_xyxy_px),
         "scores": {name: dict(row.values) for name, row in sorted(rows.items())},
     }
-    return (
-        json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode(errors="backslashreplace")
-        + b"\n"
-    )
+    return json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode(errors="backslashreplace") + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +74,7 @@ class _Sample:
 def publish_shards(dataset: Path, chain: Chain, kept: Sequence[tuple[SegmentState, Clip]]) -> None:
     """Write the shards that differ from those there, swap them in, then the manifest, then drop what is left over."""
     pipeline, ledger = chain.job.pipeline, chain.ledger
-    samples = sorted(
-        (_sample(ledger, pipeline, s, c) for s, c in kept), key=lambda s: _draw(pipeline.seed, s.clip)
-    )
+    samples = sorted((_sample(ledger, pipeline, s, c) for s, c in kept), key=lambda s: _draw(pipeline.seed, s.clip))
     planned = _plan(samples, pipeline.pack.shard_mb * MB)
     folder = dataset / "shards"
     paths = [folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar" for number in range(len(planned))]
@@ -140,7 +135,8 @@ def _draw(seed: int, clip: Clip) -> str:
 def _sample(ledger: Ledger, pipeline: Pipeline, state: SegmentState, clip: Clip) -> _Sample:
     record = ledger.read("pack", pack_key(clip.clip_id, pipeline))
     assert record is not None, "a kept clip is packed before it is published"
-    text = sample_json(state.source, clip, state.rows[clip.clip_id])
+    rows = {name: state.rows[clip.clip_id][name] for name in pipeline.measure.scores}
+    text = sample_json(state.source, clip, rows)
     about = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
     return _Sample(state, clip, {**record["members"], "json": about}, text)
 
@@ -166,9 +162,7 @@ def _is_already(path: Path, group: Sequence[_Sample]) -> bool:
     there = list(index([path]).items())
     if [name for name, _ in there] != [name for name, _ in expected]:
         return False
-    return all(
-        verified(place, about) is not None for (_, place), (_, about) in zip(there, expected, strict=True)
-    )
+    return all(verified(place, about) is not None for (_, place), (_, about) in zip(there, expected, strict=True))
 
 
 def _write_shard(path: Path, group: Sequence[_Sample], found: Mapping[str, Place]) -> None:
