@@ -30,6 +30,8 @@ __all__ = ["DecodeLog", "GridFrame", "Picture", "Planes", "key_frames", "picture
 
 SEEK_BACK_S = (1, 10, 60)
 """How far before a span to look for a key frame to start from, tried in turn before starting at the file's head."""
+KEY_SEEK_BACK_S = 3
+"""How far before a span to begin looking for key frames."""
 FIRST_PICTURES = 4
 PATIENCE_PACKETS = 500
 """How many pictures are looked at to see what they are like, and how many packets may hold none before that."""
@@ -220,30 +222,46 @@ def first_pictures(container: InputContainer, film: VideoStream, log: DecodeLog)
 def key_frames(
     path: Path, source: Source, start_frame: int, end_frame: int, min_gap_s: float
 ) -> Iterator[tuple[float, Picture]]:
-    """Yield (seconds in source, picture) of key frames in the span and the one before it; nothing else is decoded.
+    """Yield (seconds in source, picture) of the span's key frames and the one before it; nothing else is decoded.
 
     They are at least `min_gap_s` apart. One field's combing does not hide a face: nothing is deinterlaced.
     """
-    zero = Fraction(*source.zero_s_in_container)
-    last = -math.inf
+    last_s = -math.inf
     with open_media(path) as container:
         film = _film(container)
         upright = Upright(source, film.time_base, deinterlace=False)
-        sought = start_frame == 0 or seek(container, film, source, Fraction(start_frame, GRID_FPS))
-        begin_s = -math.inf if sought else start_frame / GRID_FPS
-        for packet in packets_of(container, [film]):
-            stamp = stamp_of(packet) if packet is not None else None
-            if packet is None or stamp is None or not packet.is_keyframe:
-                continue
-            time = float(stamp * packet.time_base - zero)
-            if time >= end_frame / GRID_FPS:
-                return
-            if time < max(begin_s, last + min_gap_s):
+        for time_s, packet in _key_packets(container, film, source, start_frame, end_frame):
+            if time_s < last_s + min_gap_s:
                 continue
             for frame in _lone_picture(film, packet):
                 for picture in upright(frame):
-                    last = time
-                    yield time, picture
+                    last_s = time_s
+                    yield time_s, picture
+
+
+def _key_packets(
+    container: InputContainer, film: VideoStream, source: Source, start_frame: int, end_frame: int
+) -> "Iterator[tuple[float, Packet[VideoStream]]]":
+    """(seconds in source, packet) of the last key frame before the span and all in it."""
+    start_s, end_s = Fraction(start_frame, GRID_FPS), Fraction(end_frame, GRID_FPS)
+    zero, base = Fraction(*source.zero_s_in_container), film.time_base or Fraction(1, GRID_FPS)
+    if start_s > KEY_SEEK_BACK_S:  # without an index reading may begin later than asked; if it fails, at the head
+        seek(container, film, source, start_s - KEY_SEEK_BACK_S)
+    before: list[tuple[float, Packet[VideoStream]]] = []
+    for packet in packets_of(container, [film]):
+        stamp = stamp_of(packet) if packet is not None else None
+        if packet is None or stamp is None or not packet.is_keyframe:
+            continue
+        time_s = stamp * base - zero
+        if time_s < start_s:
+            before = [(float(time_s), packet)]
+            continue
+        yield from before
+        before = []
+        if time_s >= end_s:
+            return
+        yield float(time_s), packet
+    yield from before
 
 
 def _lone_picture(film: VideoStream, packet: "Packet[VideoStream]") -> list[VideoFrame]:
