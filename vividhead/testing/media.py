@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.faces import FaceDetector, FaceMesh
+from vividhead.media.planes import resized
 from vividhead.records import SAMPLES_PER_FRAME, Clip
 from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, OtherFace
 
@@ -122,5 +123,4 @@ def cut_square(picture_HWC: Picture, square_xyxy_px: NDArray[np.float32], side_p
     inside = picture_HWC[max(y0, 0) : max(y1, 1), max(x0, 0) : max(x1, 1)]
     missing = max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0)
     square = cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE) if any(missing) else inside
-    how = cv2.INTER_AREA if x1 - x0 > side_px else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=how), np.uint8)
+    return resized(np.asarray(square, np.uint8), side_px)
