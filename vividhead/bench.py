@@ -5,6 +5,7 @@ one thread, models loaded before the clock starts; their ledger commits are part
 """
 
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from vividhead.policy import load_policy
 from vividhead.stages import run_unit
 
 STAGES = ("ingest", "scan", "measure", "pack")
+UNIT_RUNS = 3
+"""Plain decodes of each file; their median is the unit, as short runs scatter."""
 GOALS = {"rejected at scan": 0.5, "rejected after decode": 2.0, "kept": 10.0}
 """The most plain decodes that a second of footage may cost, by what becomes of it."""
 
@@ -59,7 +62,7 @@ def bench_curate(footage: str, filters: str, minutes: float | None = None) -> di
         _warm(paths, job, Path(scratch))
         for path in paths:
             try:
-                plain_s = plain_decode_cpu_s(path)
+                plain_s = statistics.median(plain_decode_cpu_s(path) for _ in range(UNIT_RUNS))
             except MediaError:
                 continue
             files.append(_one(path, plain_s, job, ledger))
