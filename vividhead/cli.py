@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from vividhead import __version__
 from vividhead.errors import VividHeadError
+from vividhead.plain import utf8
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -48,11 +49,11 @@ def _interrupted(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201 - the command line is the one place that prints
+    print(utf8(text), file=sys.stderr)  # noqa: T201 - the command line is the one place that prints
 
 
 def _show(text: str) -> None:
-    print(text)  # noqa: T201 - the command line is the one place that prints
+    print(utf8(text))  # noqa: T201 - the command line is the one place that prints
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ child dies with its parent. One child is reused for many units; models stay load
 """
 
 import ctypes
+import errno
 import importlib
 import os
 import pickle
@@ -22,9 +23,12 @@ from typing import IO, Any
 
 from vividhead.chain import Failure, Job, Unit
 from vividhead.errors import MediaError, StorageError
+from vividhead.ledger import storage_error
 
 TRANSIENT = frozenset({"failed.changed", "failed.vanished", "failed.no_permission"})
 """Failures that the outside world may mend: not written to the ledger, tried again by the next run."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 POLL_S = 0.25
 
@@ -194,10 +198,18 @@ def _attempt(unit: Unit, job: Job, beat: Any) -> tuple[str, ...]:
         return "failed", fault.code, fault.detail
     except StorageError as fault:
         return "storage", str(fault)
+    except OSError as fault:
+        if fault.errno in NO_ROOM:  # for temporary files: no fault of this footage, and trying again is in vain
+            return "storage", str(storage_error(fault, Path(fault.filename or tempfile.gettempdir())))
+        return _error(fault)
     except Exception as fault:  # noqa: BLE001 - becomes a row, with the place it came from
-        where = traceback.extract_tb(fault.__traceback__)[-1]
-        return "error", f"{type(fault).__name__}: {fault} (at {Path(where.filename).name}:{where.lineno})"
+        return _error(fault)
     return ("done",)
+
+
+def _error(fault: Exception) -> tuple[str, str]:
+    where = traceback.extract_tb(fault.__traceback__)[-1]
+    return "error", f"{type(fault).__name__}: {fault} (at {Path(where.filename).name}:{where.lineno})"
 
 
 if __name__ == "__main__":

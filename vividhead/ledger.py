@@ -120,6 +120,8 @@ def sole_writer(dataset: Path) -> Iterator[None]:
     try:
         dataset.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileExistsError as fault:
+        raise DatasetError(f"{dataset} is a file, not a folder; choose another --out") from fault
     except OSError as fault:
         raise storage_error(fault, path) from fault
     try:
