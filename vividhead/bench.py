@@ -58,9 +58,8 @@ def bench_curate(footage: str, filters: str, minutes: float | None = None) -> di
     with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch, hushed():
         job = Job(dataset=f"{scratch}/dataset", pipeline=pipeline, policy=policy)
         ledger = Ledger(Path(job.dataset))
-        paths = list(_looped(footage, Path(scratch), minutes))
-        _warm(paths, job, Path(scratch))
-        for path in paths:
+        _warm([Path(entry.uri) for entry in find(footage)], job, Path(scratch))
+        for path in _looped(footage, Path(scratch), minutes):
             try:
                 plain_s = statistics.median(plain_decode_cpu_s(path) for _ in range(UNIT_RUNS))
             except MediaError:
