@@ -1,5 +1,6 @@
 """Footage and its undisturbed curation, made once for all tests of whole runs. Imports wait for who needs them."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,3 +35,12 @@ def whole(film: "Film", tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
     dataset = curate(film.folder, tmp_path_factory.mktemp("whole") / "dataset", on="local", workers=1)
     return Whole(dataset, tree(dataset))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real footage, beside the project or where VIVIDHEAD_SHARED says."""
+    folder = Path(os.environ.get("VIVIDHEAD_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "footage" / "footage.csv").is_file():
+        pytest.skip(f"no real footage in {folder}; set VIVIDHEAD_SHARED to the folder that holds footage/")
+    return folder
