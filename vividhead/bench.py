@@ -4,6 +4,7 @@ A plain decode is `ffmpeg -threads 1 -i FILE -f null -`, one core, pictures and 
 one thread, models loaded before the clock starts; their ledger commits are part of them.
 """
 
+import contextlib
 import resource
 import statistics
 import tempfile
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vividhead.audit.account import account
 from vividhead.chain import Chain, Job, Unit
 from vividhead.main_job import curate
 from vividhead.errors import MediaError, VividHeadError
@@ -23,6 +25,7 @@ from vividhead.media.transcode import looped, plain_decode_cpu_s
 from vividhead.pipeline import load_pipeline
 from vividhead.policy import load_policy
 from vividhead.stages import run_unit
+from vividhead.view import open_dataset
 
 STAGES = ("ingest", "scan", "measure", "pack")
 UNIT_RUNS = 3
@@ -73,11 +76,13 @@ def bench_curate(footage: str, filters: str, minutes: float | None = None) -> di
 def _looped(footage: str, scratch: Path, minutes: float | None) -> Iterator[Path]:
     for entry in find(footage):
         path = Path(entry.uri)
-        if minutes is not None:
-            longer = scratch / path.name
+        if minutes is None:
+            yield path
+            continue
+        longer = scratch / path.name
+        with contextlib.suppress(MediaError):  # no media file: nothing to measure
             looped(path, longer, minutes * 60)
-            path = longer
-        yield path
+            yield longer
 
 
 def _warm(paths: list[Path], job: Job, scratch: Path) -> None:
@@ -154,19 +159,28 @@ def table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def bench_runners(footage: str, workers: int) -> dict[str, float]:
-    """Wall seconds of the whole job on the local runner and on Ray, whose start is timed apart."""
+def bench_runners(footage: str, workers: int, minutes: float | None = None) -> dict[str, float]:
+    """Wall seconds of the whole job on the local runner and on Ray, whose start is timed apart.
+
+    `minutes` loops each file to that length first; what cannot be looped is left out.
+    """
     from vividhead.run_ray import cluster
 
     took: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch:
+        looped_to = Path(scratch) / "footage"
+        looped_to.mkdir()
+        if minutes is not None:
+            for _ in _looped(footage, looped_to, minutes):
+                pass
+        where = footage if minutes is None else str(looped_to)
         began = time.monotonic()
         with cluster(None, workers):
-            pass
-        took["ray_start_s"] = time.monotonic() - began
+            took["ray_start_s"] = time.monotonic() - began
         for on in ("local", "ray"):
             began = time.monotonic()
-            curate(footage, f"{scratch}/{on}", on=on, workers=workers)
+            dataset = curate(where, f"{scratch}/{on}", on=on, workers=workers)
             took[f"{on}_s"] = time.monotonic() - began
+        took["footage_s"] = account(open_dataset(dataset)).footage_s
     took["ray_overhead"] = (took["ray_s"] - took["ray_start_s"]) / took["local_s"] - 1
     return {name: round(value, 3) for name, value in took.items()}

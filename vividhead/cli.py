@@ -202,6 +202,7 @@ def _add_bench(verbs: "Verbs[argparse.ArgumentParser]") -> None:
     runners = what.add_parser("runners", help="the whole job on Ray against the local runner")
     runners.add_argument("footage", help="a folder, file, glob or source list; ten minutes of footage or more")
     runners.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
+    runners.add_argument("--minutes", type=float, help="loop each file to this length first")
     runners.set_defaults(verb=_bench_runners)
 
 
@@ -216,7 +217,7 @@ def _bench_curate(asked: argparse.Namespace) -> int:
 def _bench_runners(asked: argparse.Namespace) -> int:
     from vividhead.bench import bench_runners
 
-    _show(json.dumps(bench_runners(asked.footage, asked.workers), indent=1))
+    _show(json.dumps(bench_runners(asked.footage, asked.workers, asked.minutes), indent=1))
     return 0
 
 
