@@ -1,0 +1,1 @@
+"""Tests of vividhead.audit, a module each."""
