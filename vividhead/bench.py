@@ -16,11 +16,11 @@ from typing import Any
 
 from vividhead.audit.account import account
 from vividhead.chain import Chain, Job, Unit
-from vividhead.main_job import curate
 from vividhead.errors import MediaError, VividHeadError
 from vividhead.faces import hushed
 from vividhead.ingest import find
 from vividhead.ledger import Ledger
+from vividhead.main_job import curate
 from vividhead.media.transcode import looped, plain_decode_cpu_s
 from vividhead.pipeline import load_pipeline
 from vividhead.policy import load_policy
