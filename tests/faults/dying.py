@@ -40,7 +40,7 @@ def try_every_moment(footage: Path, filters: str, template: Path, scratch: Path,
     """
     from faults.driver import environment
 
-    command = [sys.executable, "-m", "faults.dying", footage, filters, template, scratch, str(every)]
+    command = [sys.executable, "-m", "faults.dying", *map(str, (footage, filters, template, scratch, every))]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment({}))
     assert answer.returncode == 0, answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout)
