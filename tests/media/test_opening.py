@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from media.truth import beep, numbered, source_of
 
+from media.truth import beep, numbered, source_of
 from vividhead.errors import MediaError
 from vividhead.media import probe
 from vividhead.media.opening import open_media, regular_file

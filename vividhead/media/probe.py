@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from av.audio.stream import AudioStream
-from av.video.stream import VideoStream
 
 from vividhead.errors import MediaError
 from vividhead.media.decode import DecodeLog, first_pictures
@@ -63,19 +62,11 @@ def probe(path: Path, beat: Callable[[], None] = lambda: None) -> Probe:
         film, voice = video_stream(container), audio_stream(container)
         if film is None and voice is None:
             raise MediaError("failed.unreadable", "neither a video nor an audio stream")
-        if film is not None:
-            _check_size(film)
         extent = extent_of(container, film, [voice] if voice is not None else [], beat)
         found = {"container": container.format.name, **_laid_out(extent), **_sound(voice)}
     if film is not None:
         found |= _pictures(path)
     return Probe(**found)
-
-
-def _check_size(film: VideoStream) -> None:
-    context = film.codec_context
-    if context.width * context.height > MAX_PIXELS:
-        raise MediaError("failed.absurd_size", f"the header says {context.width}×{context.height} pixels")
 
 
 def _laid_out(extent: Extent) -> dict[str, Any]:
@@ -113,7 +104,8 @@ def _pictures(path: Path) -> dict[str, Any]:
         frames = first_pictures(container, film, log)
         if not frames:
             code = "failed.undecodable" if log.errors else "failed.truncated"
-            raise MediaError(code, f"no picture could be decoded ({film.codec_context.name})")
+            what = f"{film.codec_context.name}; not tried over {MAX_PIXELS >> 20} megapixels"
+            raise MediaError(code, f"no picture could be decoded ({what})")
         first = frames[0]
         aspect = film.sample_aspect_ratio or Fraction(1)
         if not 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL:
