@@ -21,7 +21,7 @@ LOCAL = ("--on", "local", "--quiet")
 
 @dataclass(frozen=True, slots=True)
 class BadFiles:
-    """Bad files, one of which vanished and one of which changed while they were curated."""
+    """Bad files, some of which vanished or changed while they were curated."""
 
     folder: Path
     dataset: Path
@@ -40,7 +40,8 @@ def bad(film: Film, tmp_path_factory: pytest.TempPathFactory) -> BadFiles:
     folder, dataset = parent / "footage", parent / "dataset"
     make_bad_files(folder, film)
     plan = write_plan(parent / "plan.json", [
-        Planned("scan", folder / "to_vanish.mp4", "vanish"), Planned("scan", folder / "to_change.mp4", "grow"),
+        Planned("scan", folder / "to_vanish.mp4", "vanish"), Planned("scan", folder / "to_grow.mp4", "grow"),
+        Planned("scan", folder / "to_be_rewritten.mp4", "rewrite"),
     ])  # fmt: skip
     code, words = driver.finish(driver.start(["curate", folder, "--out", dataset, *LOCAL], plan))
     assert code == 0, words
@@ -62,9 +63,11 @@ FATES = {
     "bomb.avi": ("failed", {"failed.undecodable"}, "no picture could be decoded"),
     "as_it_is.mp4": ("rejected", {REFUSED}, ""),
     "to_vanish.mp4": ("failed", {"failed.vanished"}, "went away during the run"),
-    "to_change.mp4": ("failed", {"failed.changed"}, "when it was hashed"),
+    "to_grow.mp4": ("failed", {"failed.changed"}, "hashed"),
+    "to_be_rewritten.mp4": ("failed", {"failed.changed"}, "hashed"),
 }
 """File → outcome, reasons, and words in the detail or in a failure's text."""
+DISTURBED = ("to_vanish.mp4", "to_grow.mp4", "to_be_rewritten.mp4")
 
 
 @pytest.mark.parametrize(("name", "fate"), FATES.items())
@@ -82,18 +85,16 @@ def test_no_bad_file_is_left_out_of_the_account(bad: BadFiles) -> None:
     assert bad.seconds["not_yet"] == 0
 
 
-def test_a_file_that_vanished_or_changed_is_taken_up_again_when_it_is_back(
-    bad: BadFiles, film: Film, tmp_path: Path
-) -> None:
+def test_a_file_that_vanished_or_changed_is_taken_up_again_when_it_is_back(bad: BadFiles, film: Film) -> None:
     before = commits(bad.dataset)
-    for name in ("to_vanish.mp4", "to_change.mp4"):
+    for name in DISTURBED:
         MAKERS[name](bad.folder / name, film)
     curate(bad.folder, bad.dataset, on="local", workers=1)
     now = _by_name(bad.dataset)
-    for name in ("to_vanish.mp4", "to_change.mp4"):
+    for name in DISTURBED:
         assert set(now[name].reasons) == {REFUSED}
         assert now[name].sha256 == hashlib.sha256((bad.folder / name).read_bytes()).hexdigest()
-    again = segment_of(bad.folder / "to_vanish.mp4"), segment_of(bad.folder / "to_change.mp4")
+    again = tuple(segment_of(bad.folder / name) for name in DISTURBED)
     new = commits(bad.dataset) - before
     assert all(stage == "ingest" or key.startswith(again) for stage, key in new)
 

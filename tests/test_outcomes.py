@@ -25,14 +25,14 @@ LEAST_KEPT_SHARE = 0.7
 FRAME_MS = 1000 / GRID_FPS
 
 REJECTED = {
-    "stage_cuts": {"no_picture", "too_short", "no_face"},
+    "stage_cuts": {"too_short", "no_face"},
     "portrait_mute": {"source.no_audio"},
     "bottles_noface": {"source.no_audio"},
     "two_faces_12fps": {"source.no_audio"},
     "hand_gesture_mute": {"source.no_audio"},
     "still_face_music": {"no_speech"},
 }
-"""What may be said of each file that is no talking head: its sound begins early, its shots are short, it is mute …"""
+"""What may be said of each file that is no talking head: its shots are short, it is mute …"""
 SMALL = {name for name, asked in ASKED.items() if asked == "rejected for resolution"}
 
 
@@ -65,7 +65,8 @@ def test_no_clip_spans_a_hard_cut_between_two_speakers(found: Outcomes) -> None:
 def test_footage_of_no_talking_head_is_rejected_for_a_true_reason(found: Outcomes, name: str) -> None:
     file = found.files[name]
     assert (file.outcome, file.kept_s) == ("rejected", 0)
-    assert file.reasons and set(file.reasons) <= REJECTED[name]
+    assert max(file.reasons, key=lambda code: file.reasons[code]) in REJECTED[name]
+    assert set(file.reasons) <= REJECTED[name] | {"no_picture"}, "the last frame may be without a picture"
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))

@@ -112,8 +112,12 @@ def _to_vanish(path: Path, film: Film) -> None:
     path.write_bytes(film.small.read_bytes() + 2 * _FREE_BOX)
 
 
-def _to_change(path: Path, film: Film) -> None:
+def _to_grow(path: Path, film: Film) -> None:
     path.write_bytes(film.small.read_bytes() + 3 * _FREE_BOX)
+
+
+def _to_be_rewritten(path: Path, film: Film) -> None:
+    path.write_bytes(film.small.read_bytes() + 200 * _FREE_BOX)
 
 
 MAKERS: Mapping[str, Callable[[Path, Film], None]] = {
@@ -131,7 +135,8 @@ MAKERS: Mapping[str, Callable[[Path, Film], None]] = {
     "bomb.avi": _bomb,
     "as_it_is.mp4": _as_it_is,
     "to_vanish.mp4": _to_vanish,
-    "to_change.mp4": _to_change,
+    "to_grow.mp4": _to_grow,
+    "to_be_rewritten.mp4": _to_be_rewritten,
 }
 
 

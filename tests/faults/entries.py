@@ -122,6 +122,13 @@ def _grow(unit: Unit, beat: Beat) -> None:
         file.write(b"\0" * 1000)
 
 
+def _rewrite(unit: Unit, beat: Beat) -> None:
+    """Other bytes in the same place, as where a download fills a file made in its full size."""
+    with Path(unit.listed.uri).open("r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"\0" * 1000)
+
+
 def _disk_full(unit: Unit, beat: Beat) -> None:
     """From here on, what this process writes does not reach the disk."""
 
@@ -143,5 +150,6 @@ FAULTS: dict[str, Callable[[Unit, Beat], None]] = {
     "error": _error,
     "vanish": _vanish,
     "grow": _grow,
+    "rewrite": _rewrite,
     "disk_full": _disk_full,
 }
