@@ -52,6 +52,8 @@ class Unit:
     listed: Listed
     source: Source | None = None
     segment: Segment | None = None
+    stamp: str | None = None
+    """`ingest_key` of the file as it was hashed: it must be the same before and after the work. None: not compared."""
     clip_ids: tuple[str, ...] = ()
     """The clips that `more` and `pack` are about."""
 
@@ -108,8 +110,14 @@ def more_key(base: str, asked: Iterable[str]) -> str:
 def pack_key(clip_id: str, pipeline: Pipeline) -> str:
     """Of the clip and how it is encoded."""
     p = pipeline.pack
-    digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"])
+    keeping = [f"{n}:{score.score_class(n).version}" for n in sorted(pipeline.measure.scores) if keeps_arrays(n)]
+    digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"], *keeping)
     return f"{clip_id}-{digest}"
+
+
+def keeps_arrays(name: str) -> bool:
+    """Does the score store arrays with the clip, so that they are part of what is packed?"""
+    return score.score_class(name).keep is not score.Score.keep
 
 
 def is_encoded(ledger: Ledger, key: str) -> bool:
@@ -128,8 +136,8 @@ class SegmentState:
     measured: Measured | None = None
     rows: dict[str, dict[str, Measurement]] = field(default_factory=dict)
     """clip_id → score → row; the newest answer of each."""
-    array_parts: list[tuple[str, str]] = field(default_factory=list)
-    """(stage, key) of commits with arrays, oldest first."""
+    array_parts: list[tuple[str, str, frozenset[tuple[str, str]]]] = field(default_factory=list)
+    """Stage and key of commits with arrays, and the (clip_id, score) that each measured by the present version."""
     failure: Failure | None = None
     clip_failures: dict[str, Failure] = field(default_factory=dict)
     """clip_id → why what was still missing of it, scores or media, could not be made."""
@@ -151,19 +159,23 @@ def load_segment(ledger: Ledger, segment: Segment, source: Source, pipeline: Pip
     if record is None or _failed(state, record):
         return state
     state.measured = from_plain(Measured, record["measured"])
-    state.array_parts.append(("measure", base))
+    state.array_parts.append(("measure", base, _known(state.measured.measurements)))
     for row in state.measured.measurements:
         state.rows.setdefault(row.clip_id, {})[row.score] = row
     for key in ledger.keys("more", f"{base}."):
         record = ledger.read("more", key)
         if record is None or "failed" in record:
             continue
-        state.array_parts.append(("more", key))
-        for data in record["measurements"]:
-            row = from_plain(Measurement, data)
+        rows = [from_plain(Measurement, data) for data in record["measurements"]]
+        state.array_parts.append(("more", key, _known(rows)))
+        for row in rows:
             if not is_known(state.rows[row.clip_id].get(row.score)):
                 state.rows[row.clip_id][row.score] = row
     return state
+
+
+def _known(rows: Iterable[Measurement]) -> frozenset[tuple[str, str]]:
+    return frozenset((row.clip_id, row.score) for row in rows if is_known(row))
 
 
 def _failed(state: SegmentState, record: Mapping[str, Any]) -> bool:
@@ -184,6 +196,7 @@ class Chain:
         self.segments: dict[str, SegmentState] = {}
         self._transient: dict[tuple[str, str], Failure] = {}
         self._packable: set[str] = set()
+        self._stamps: dict[str, str] = {}
 
     def ingest_units(self) -> list[Unit]:
         """Files not hashed and probed yet."""
@@ -210,7 +223,7 @@ class Chain:
         return units
 
     def _source(self, listed: Listed) -> Source:
-        key = ingest_key(listed, self.job.pipeline)
+        key = self._stamps[listed.uri] = ingest_key(listed, self.job.pipeline)
         failure = self._transient.get(("ingest", key))
         record = self.ledger.read("ingest", key)
         if record is not None and "failed" not in record:
@@ -227,7 +240,8 @@ class Chain:
         pipeline, policy, names = self.job.pipeline, self.job.policy, self.job.pipeline.measure.scores
         state = load_segment(self.ledger, segment, source, pipeline)
         self.segments[segment.segment_id] = state
-        unit = partial(Unit, listed=source.listed, source=source, segment=segment)
+        stamp = self._stamps.get(source.listed.uri)
+        unit = partial(Unit, listed=source.listed, source=source, segment=segment, stamp=stamp)
         if state.failure is not None:
             return []
         if state.scan is None:
@@ -238,27 +252,23 @@ class Chain:
         if state.measured is None:
             return self._next(unit(stage="measure", key=base), state)
         exhaustive = pipeline.measure.exhaustive
-        asked = [
-            clip_id
-            for clip_id in (c.clip_id for c in state.clips)
-            if wants_more(names, state.rows.get(clip_id, {}), policy, exhaustive)
-        ]
-        if asked:
-            missing = [
-                f"{clip_id}:{name}:{score.score_class(name).version}"
-                for clip_id in asked
-                for name in names
-                if not is_known(state.rows[clip_id].get(name))
-            ]
-            key = more_key(base, [policy.digest, *missing])
+        for clip in state.clips:
+            if not wants_more(names, state.rows.get(clip.clip_id, {}), policy, exhaustive):
+                continue
+            key = more_key(base, [policy.digest, *self._missing(state, clip.clip_id)])
             failure = self._failure("more", key)
             if failure is None:
-                return [unit(stage="more", key=key, clip_ids=tuple(asked))]
-            state.clip_failures |= dict.fromkeys(asked, failure)
+                return [unit(stage="more", key=key, clip_ids=(clip.clip_id,))]
+            state.clip_failures[clip.clip_id] = failure
         unpacked = self._unpacked(state)
         if not unpacked:
             return []
         return [unit(stage="pack", key=pack_key(unpacked[0], pipeline), clip_ids=tuple(unpacked))]
+
+    def _missing(self, state: SegmentState, clip_id: str) -> list[str]:
+        """The clip's scores that are not known by their present version."""
+        names = [n for n in self.job.pipeline.measure.scores if not is_known(state.rows[clip_id].get(n))]
+        return [f"{clip_id}:{name}:{score.score_class(name).version}" for name in names]
 
     def _unpacked(self, state: SegmentState) -> list[str]:
         """Kept clips still to be encoded, in the segment's order; the state learns which cannot be."""

@@ -95,6 +95,9 @@ def _add_curate(verbs: "Verbs[argparse.ArgumentParser]") -> None:
     verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
     verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")
     verb.add_argument("--json", action="store_true", help="print the account as JSON")
+    gone = "drop the clips of footage that is not there any more (else that is refused)"
+    verb.add_argument("--forget-missing", action="store_true", help=gone)
+    verb.add_argument("--retry-failed", action="store_true", help="try quarantined units anew")
     _run_options(verb)
     verb.set_defaults(verb=_curate)
 
@@ -107,6 +110,7 @@ def _curate(asked: argparse.Namespace) -> int:
     curate(
         asked.footage, asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
         workers=asked.workers, address=asked.address, progress=progress,
+        forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
     )  # fmt: skip
     return _print_account(asked.out, asked.json)
 

@@ -88,7 +88,7 @@ class Child:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vividhead.contain"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, bufsize=0,
                 start_new_session=True, env=_environment(),
             )  # fmt: skip
         return self._process
@@ -149,19 +149,26 @@ def _memory_mb(pid: int) -> float:
 
 def _send(pipe: IO[bytes], message: object) -> None:
     data = pickle.dumps(message)
-    pipe.write(struct.pack("<Q", len(data)) + data)
+    rest = memoryview(struct.pack("<Q", len(data)) + data)
+    while rest:  # an unbuffered pipe may take a part
+        rest = rest[pipe.write(rest) :]
     pipe.flush()
 
 
 def _receive(pipe: IO[bytes]) -> Any:  # whatever the other side of our own pipe sent
-    size = pipe.read(8)
-    if len(size) < 8:
-        raise EOFError
-    (length,) = struct.unpack("<Q", size)
-    data = pipe.read(length)
-    if len(data) < length:
-        raise EOFError
-    return pickle.loads(data)  # noqa: S301 - from our own child over its pipe
+    (length,) = struct.unpack("<Q", _exactly(pipe, 8))
+    return pickle.loads(_exactly(pipe, length))  # noqa: S301 - from our own child over its pipe
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes:
+    """Read `size` bytes and not one more: what waits behind them must still wake `select`."""
+    data = b""
+    while len(data) < size:
+        part = pipe.read(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
 
 
 def _child_main() -> None:

@@ -73,8 +73,8 @@ def read_run(dataset: Path) -> dict[str, Any]:
     path = dataset / "run.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as fault:
-        what = "there is no such folder" if not dataset.is_dir() else "it has no run.toml"
+    except OSError as fault:
+        what = "there is no such folder" if not dataset.is_dir() else f"run.toml: {fault.strerror}"
         raise DatasetError(
             f"{dataset} is no dataset: {what}; `vividhead curate FOLDER --out {dataset}` makes one"
         ) from fault
@@ -87,7 +87,8 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
 
     Raises DatasetError for a folder of anything else. Call while holding the lock.
     """
-    strangers = [p.name for p in dataset.iterdir() if p.name != ".lock"] if dataset.is_dir() else []
+    ours = (".lock", ".run.toml.")  # the latter half written by a run killed at its very start
+    strangers = [p.name for p in dataset.iterdir() if not p.name.startswith(ours)] if dataset.is_dir() else []
     if (dataset / "run.toml").is_file():
         before = read_run(dataset)
         anew = f"choose another --out, or delete {dataset} to start anew"
@@ -106,4 +107,10 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
         raise DatasetError(
             f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out"
         )
+    else:
+        note_run(dataset, where, pipeline, policy)
+
+
+def note_run(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None:
+    """Write run.toml: when a folder is claimed, and again when other filters have become the dataset's own."""
     write_atomically(dataset / "run.toml", run_toml(where, pipeline, policy).encode())

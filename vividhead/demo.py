@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.audit.account import SourceAccount, account, funnel
-from vividhead.main_job import curate
 from vividhead.errors import DatasetError, UsageError
 from vividhead.faces import hushed
+from vividhead.main_job import curate
 from vividhead.progress import Progress
 from vividhead.view import open_dataset
 

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -241,5 +241,5 @@ def segments(source: Source, pipeline: Pipeline) -> list[Segment]:
         Segment(
             segment_id=f"{source.source_id[:16]}-{a:07d}", source_id=source.source_id, start_frame=a, end_frame=b
         )
-        for a, b in zip(edges, edges[1:], strict=False)
+        for a, b in pairwise(edges)
     ]

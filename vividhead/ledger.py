@@ -105,6 +105,16 @@ class Ledger:
         for part in (self.root / stage).glob(f"{key}.*"):
             part.unlink(missing_ok=True)
 
+    def forget_failures(self) -> int:
+        """Take all failures back, so that their units are tried anew; returns how many."""
+        count = 0
+        for path in sorted(self.root.glob("*/*.json")):
+            stage, key = path.parent.name, path.name.removesuffix(".json")
+            if not path.name.startswith(".") and "failed" in (self.read(stage, key) or {}):
+                self.forget(stage, key)
+                count += 1
+        return count
+
     def sweep(self) -> int:
         """Remove what killed writers left half written in the dataset; returns how many files. Hold the lock."""
         left = list(self.root.parent.rglob(".*.part"))

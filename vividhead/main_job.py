@@ -5,19 +5,20 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from vividhead import manifest
 from vividhead.chain import Chain, Failure, Job, Unit
 from vividhead.contain import Fault, Outcome
-from vividhead.dataset import claim
-from vividhead.errors import UsageError
+from vividhead.dataset import claim, note_run
+from vividhead.errors import DatasetError, UsageError
 from vividhead.ingest import find
 from vividhead.ledger import Ledger, sole_writer
-from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
-from vividhead.plain import to_plain
-from vividhead.policy import Policy, load_policy
+from vividhead.pipeline import DEFAULT_PIPELINE, load_pipeline
+from vividhead.plain import to_plain, utf8
+from vividhead.policy import load_policy
 from vividhead.progress import Progress
 from vividhead.publish import publish
 from vividhead.records import Listed
@@ -67,11 +68,13 @@ def curate(
     footage: str | Path,
     out: str | Path,
     *,
-    pipeline: str | Pipeline = DEFAULT_PIPELINE,
-    filters: str | Policy | None = None,
+    pipeline: str = DEFAULT_PIPELINE,
+    filters: str | None = None,
     on: str = "ray",
     workers: int | None = None,
     address: str | None = None,
+    forget_missing: bool = False,
+    retry_failed: bool = False,
     progress: Progress | None = None,
     entry: str = "vividhead.stages:run_unit",
 ) -> Path:
@@ -81,44 +84,68 @@ def curate(
     joins a cluster) or `local` (child processes of this one); the dataset is the same. `workers` defaults to the
     machine's cores. Run again to resume, with new filters to judge anew, with more footage to extend.
 
+    Footage that had clips in the dataset and is gone is refused, unless `forget_missing` drops its clips.
+    `retry_failed` tries quarantined units anew.
+
     Raises ConfigError, UsageError, DatasetError or StorageError; footage that cannot be used becomes rows.
     """
-    plan = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
-    wanted = filters if filters is not None else plan.filters
-    policy = wanted if isinstance(wanted, Policy) else load_policy(wanted, plan.measure.scores)
+    plan = load_pipeline(pipeline)
+    policy = load_policy(filters if filters is not None else plan.filters, plan.measure.scores)
     count = _checked(on, workers, address)
-    listed = find(str(footage))
+    where = str(Path.cwd() / footage)
+    here = Path.cwd()  # workers may stand elsewhere
+    listed = [replace(entry, uri=str(here / entry.uri)) for entry in find(str(footage))]
     if "://" in str(out):
         raise UsageError(f"--out {out}: datasets are written to folders; give a local one, or one that all nodes share")
     dataset = Path(out)
     job = Job(dataset=str(dataset.absolute()), pipeline=plan, policy=policy, entry=entry)
     with sole_writer(dataset):
-        claim(dataset, str(footage), plan, policy)
+        claim(dataset, where, plan, policy)
+        if retry_failed:
+            Ledger(dataset).forget_failures()
         with _runner(on, count, address) as runner:
-            _run(dataset, job, listed, runner, progress or Progress())
+            _run(dataset, job, listed, runner, progress or Progress(), forget_missing)
+        note_run(dataset, where, plan, policy)
     return dataset
 
 
-def _run(dataset: Path, job: Job, listed: list[Listed], runner: Runner, progress: Progress) -> None:
+def _run(
+    dataset: Path, job: Job, listed: list[Listed], runner: Runner, progress: Progress, forget_missing: bool
+) -> None:
     ledger = Ledger(dataset)
     ledger.sweep()
     chain = Chain(job, ledger, listed)
     settle = _Settler(chain, progress)
-    finished = False
     with progress:
+        units = chain.ingest_units()
+        progress.begin("ingest", len(units))
+        if units:
+            runner(units, settle, job)
+        units = chain.settle_sources(packed_keys(dataset, job.pipeline))
+        if not forget_missing:
+            _refuse_loss(dataset, chain)
+        progress.footage(chain, units)
+        finished = False
         try:
-            units = chain.ingest_units()
-            progress.begin("ingest", len(units))
-            if units:
-                runner(units, settle, job)
-            units = chain.settle_sources(packed_keys(dataset, job.pipeline))
-            progress.footage(chain, units)
             if units:
                 runner(units, settle, job)
             finished = True
         finally:
-            if chain.sources:
-                publish(dataset, chain, finished)
+            publish(dataset, chain, finished)
+
+
+def _refuse_loss(dataset: Path, chain: Chain) -> None:
+    """Raise DatasetError if footage with clips in the dataset is not there any more: its clips would go unseen."""
+    if not (dataset / "manifest.parquet").is_file():
+        return
+    packed = set(manifest.read(dataset / "manifest.parquet")["uri"].to_pylist())
+    there = {utf8(source.listed.uri) for source in chain.sources if source.outcome != "failed"}
+    gone = sorted(packed - there)
+    if gone:
+        raise DatasetError(
+            f"{len(gone)} files with clips in {dataset} are gone or cannot be read, {gone[0]} first. Bring them back, "
+            "or give --forget-missing to drop their clips from the shards"
+        )
 
 
 def _checked(on: str, workers: int | None, address: str | None) -> int:
@@ -128,6 +155,8 @@ def _checked(on: str, workers: int | None, address: str | None) -> int:
         raise UsageError(f"cannot run on {on!r}; there are ray, local")
     if on == "local" and address is not None:
         raise UsageError("an address is for --on ray; leave one of the two out")
+    if address is not None and workers is not None:
+        raise UsageError("workers are for this machine; a cluster at an address has its own: leave one of the two out")
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers}: at least 1 is needed")
     return workers if workers is not None else cores

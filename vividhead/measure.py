@@ -20,7 +20,7 @@ from vividhead.media import pictures, sound
 from vividhead.media.decode import DecodeLog, Planes
 from vividhead.pipeline import Pipeline
 from vividhead.policy import Policy
-from vividhead.records import GRID_FPS, Box, Clip, Measurement, Segment, Source, Stretch
+from vividhead.records import Box, Clip, Measurement, Segment, Source, Stretch
 from vividhead.scan import Scan, detector, subtract
 from vividhead.track import Look, Sighting, Watched, Watcher, smoothed_box
 

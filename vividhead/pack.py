@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vividhead.errors import MediaError
 from vividhead.media import ClipWriter, EncodeOptions, flac, pictures, sound
 from vividhead.pipeline import Pipeline
-from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME, Clip, Source
 from vividhead.plain import npz
+from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME, Clip, Source
 from vividhead.shards import tar_bytes
 
 JOIN_FRAMES = 10 * GRID_FPS

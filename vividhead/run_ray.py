@@ -5,6 +5,8 @@ the dataset folder must be a path that every node sees.
 """
 
 import logging
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,8 +23,8 @@ from vividhead.pipeline import Needs
 from vividhead.run_local import Settle
 
 CHECK_S = 5.0
-IN_FLIGHT_PER_CPU = 2
-"""Tasks handed to Ray ahead of free cores, so that a core never waits for the driver."""
+AHEAD = 2
+"""Tasks handed to Ray beyond its free cores, so that a core never waits for the driver."""
 
 
 @cache
@@ -41,13 +43,16 @@ def _attempt(unit: Unit, job: Job) -> Outcome:
 @contextmanager
 def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     """Join the cluster at `address`, or start a local one of `workers` cores (all of this machine's if None)."""
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address or "local", num_cpus=None if address else workers, include_dashboard=False,
             log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
         )  # fmt: skip
-    except (ConnectionError, ValueError) as fault:
-        raise UsageError(f"no Ray cluster at {address}: {fault}") from fault
+    except (ConnectionError, ValueError, RuntimeError) as fault:
+        raise UsageError(f"no Ray cluster at {address or 'this machine'}: {fault}") from fault
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray puts its own in place, which ends in a core dump
     try:
         yield
     finally:
@@ -57,38 +62,63 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
 def run_ray(units: Iterable[Unit], settle: Settle, job: Job) -> None:
     """Run `units` and all that follow from them on the cluster joined by `cluster`.
 
-    A task that outlives its limits by far (its worker or node is stopped or unreachable) is given up and handed out
-    again; should it finish after all, it commits the same bytes.
+    A task that does not end within its limits (its worker or node is stopped or unreachable, or the cluster is busy
+    with others' work) is cancelled and handed out again; should it finish after all, it commits the same bytes.
+    Raises UsageError when no node can ever hold one of the stages.
     """
+    per_stage = _needs(job)
+    _check_needs(per_stage)
     remote = ray.remote(max_retries=0, max_calls=0)(_attempt)
     shared: Any = ray.put(job)
-    needs = job.pipeline.resources
-    per_stage: dict[str, Needs] = {
-        "ingest": needs.ingest, "scan": needs.scan, "measure": needs.measure, "more": needs.measure, "pack": needs.pack,
-    }  # fmt: skip
     todo = deque(units)
     running: dict[Any, tuple[Unit, float]] = {}
     deadline_s = job.pipeline.run.unit_limit_s + job.pipeline.run.stall_limit_s
-    while todo or running:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        room = max(2, int(resources.get("CPU", 1) * IN_FLIGHT_PER_CPU)) - len(running)
-        for _ in range(min(room, len(todo))):
-            unit = todo.popleft()
-            need = per_stage[unit.stage]
-            options = {"num_cpus": need.cpus, "num_gpus": need.gpus, "memory": need.memory_mb * 1_000_000}
-            running[remote.options(**options).remote(unit, shared)] = (unit, time.monotonic())
-        done, _ = ray.wait(list(running), num_returns=1, timeout=CHECK_S)
-        late = [ref for ref, (_, began) in running.items() if time.monotonic() - began > deadline_s]
-        for ref in {*done, *late}:
-            unit, _ = running.pop(ref)
-            outcome = _outcome(ref) if ref in done else Fault("hang", "its worker does not answer")
-            if isinstance(outcome, Fault) and outcome.kind == "storage":
-                raise StorageError(outcome.detail)
-            todo.extendleft(reversed(settle(unit, outcome)))
+    try:
+        while todo or running:
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            room = int(resources.get("CPU", 1)) + AHEAD - len(running)
+            for _ in range(min(room, len(todo))):
+                unit = todo.popleft()
+                need = per_stage[unit.stage]
+                options = {"num_cpus": need.cpus, "num_gpus": need.gpus, "memory": need.memory_mb * 1_000_000}
+                running[remote.options(**options).remote(unit, shared)] = (unit, time.monotonic())
+            done, _ = ray.wait(list(running), num_returns=1, timeout=CHECK_S)
+            for ref in done:
+                unit, _ = running.pop(ref)
+                todo.extendleft(reversed(settle(unit, _outcome(ref))))
+            for ref in [r for r, (_, began) in running.items() if time.monotonic() - began > deadline_s]:
+                ray.cancel(ref, force=True)
+                todo.append(running.pop(ref)[0])
+    finally:
+        for ref in running:
+            ray.cancel(ref, force=True)
+
+
+def _needs(job: Job) -> dict[str, Needs]:
+    needs = job.pipeline.resources
+    stages = {"ingest": needs.ingest, "scan": needs.scan, "measure": needs.measure, "pack": needs.pack}
+    return {**stages, "more": needs.measure}
+
+
+def _check_needs(per_stage: dict[str, Needs]) -> None:
+    """Raise UsageError for a stage that no present node has room for: its tasks would wait for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    for stage, need in per_stage.items():
+        wanted = {"CPU": need.cpus, "GPU": need.gpus, "memory": need.memory_mb * 1_000_000}
+        if not any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
+            raise UsageError(
+                f"[resources.{stage}] asks for {need.cpus:g} CPUs, {need.gpus:g} GPUs and {need.memory_mb} MB; no node "
+                "of the cluster has that. Lower it in the pipeline file, or add a node"
+            )
 
 
 def _outcome(ref: Any) -> Outcome:
     try:
-        return ray.get(ref)  # type: ignore[no-any-return]
+        outcome: Outcome = ray.get(ref)
+    except ray.exceptions.RayTaskError as fault:
+        return Fault("error", f"in its Ray task: {fault.cause}")
     except ray.exceptions.RayError as fault:
         return Fault("crash", f"its Ray worker was lost: {type(fault).__name__}")
+    if isinstance(outcome, Fault) and outcome.kind == "storage":
+        raise StorageError(outcome.detail)
+    return outcome

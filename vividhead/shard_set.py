@@ -31,9 +31,15 @@ MB = 1_000_000
 def packed_keys(dataset: Path, pipeline: Pipeline) -> set[str]:
     """Pack keys of clips whose members lie in a shard already, so that they need no encoding."""
     ledger = Ledger(dataset)
-    stems = {name.split(".", 1)[0] for name in index(_shards(dataset))}
-    keys = {pack_key(stem, pipeline) for stem in stems}
-    return {key for key in keys if ledger.read("pack", key) is not None}
+    found = index(_shards(dataset))
+    keys = set()
+    for stem in {name.split(".", 1)[0] for name in found}:
+        record = ledger.read("pack", pack_key(stem, pipeline))
+        members = record.get("members") if record is not None else None
+        sizes = {m: found[f"{stem}.{m}"].size for m in MEMBERS if f"{stem}.{m}" in found}
+        if members and all(sizes.get(m) == about["bytes"] for m, about in members.items()):
+            keys.add(pack_key(stem, pipeline))
+    return keys
 
 
 def _shards(dataset: Path) -> list[Path]:
@@ -233,7 +239,7 @@ def _manifest_rows(name: str, shard: Path, group: Sequence[_Sample]) -> list[dic
                 f"{member}_sha256": about["sha256"],
             }
             offset += tar_size(about["bytes"])
-        for name, measured in sample.state.rows[sample.clip.clip_id].items():
-            row |= {f"{name}.{f}": value for f, value in measured.values.items()}
+        for score_name, measured in sample.state.rows[sample.clip.clip_id].items():
+            row |= {f"{score_name}.{f}": value for f, value in measured.values.items()}
         rows.append(row)
     return rows

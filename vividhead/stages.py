@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.chain import Job, SegmentState, Unit, is_encoded, load_segment, pack_key
+from vividhead.chain import Job, SegmentState, Unit, ingest_key, is_encoded, load_segment, pack_key
 from vividhead.errors import MediaError
 from vividhead.ingest import examine
 from vividhead.ledger import Ledger
@@ -29,24 +29,25 @@ def run_unit(unit: Unit, job: Job, beat: Beat) -> None:
         source = examine(unit.listed, job.pipeline.ingest, beat)
         ledger.commit("ingest", unit.key, {"source": to_plain(replace(source, listed=unit.listed))}, {})
         return
-    check_unchanged(unit)
+    check_unchanged(unit, job)
     {"scan": _scan, "measure": _measure, "more": _more, "pack": _pack}[unit.stage](unit, job, ledger, beat)
 
 
-def check_unchanged(unit: Unit) -> None:
-    """Raise MediaError unless the file is still there with the size seen when it was hashed."""
-    assert unit.source is not None
+def check_unchanged(unit: Unit, job: Job) -> None:
+    """Raise MediaError unless the file is still there, with the size and time of change it was hashed with."""
+    path = Path(unit.listed.uri)
     try:
-        size = Path(unit.listed.uri).stat().st_size
+        path.stat()
     except OSError as fault:
         raise MediaError("failed.vanished", f"the file went away during the run: {fault.strerror}") from fault
-    if size != unit.source.bytes:
-        raise MediaError("failed.changed", f"{size} bytes now, {unit.source.bytes} when it was hashed")
+    if unit.stamp is not None and ingest_key(unit.listed, job.pipeline) != unit.stamp:
+        raise MediaError("failed.changed", "the file is not the one that was hashed any more")
 
 
 def _scan(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     assert unit.source is not None and unit.segment is not None
     found = scan(Path(unit.listed.uri), unit.source, unit.segment, job.pipeline, beat)
+    check_unchanged(unit, job)
     ledger.commit("scan", unit.key, {"scan": to_plain(found)}, {})
 
 
@@ -63,6 +64,7 @@ def _state(unit: Unit, job: Job, ledger: Ledger) -> SegmentState:
 def _measure(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     work = _work(unit, job, _state(unit, job, ledger), beat)
     measured = measure_segment(work)
+    check_unchanged(unit, job)
     ledger.commit("measure", unit.key, {"measured": to_plain(measured)}, {"npz": npz(work.arrays)})
 
 
@@ -71,6 +73,7 @@ def _more(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     assert state.measured is not None
     work = _work(unit, job, state, beat)
     rows = measure_more(work, state.measured, unit.clip_ids, state.rows)
+    check_unchanged(unit, job)
     ledger.commit("more", unit.key, {"measurements": to_plain(rows)}, {"npz": npz(work.arrays)})
 
 
@@ -87,15 +90,17 @@ def _pack(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     for clip_id, fragment, record in encode_clips(
         Path(unit.listed.uri), unit.source, missing, arrays, job.pipeline, beat
     ):
+        check_unchanged(unit, job)
         ledger.commit("pack", pack_key(clip_id, job.pipeline), record, {"tar": fragment})
 
 
 def clip_arrays(ledger: Ledger, state: SegmentState, clip_id: str) -> dict[str, NDArray[np.generic]]:
-    """All arrays kept of a clip, later commits over earlier ones."""
+    """All arrays kept of a clip: the mesh (the same in every commit), and each score's by its present version."""
     out: dict[str, NDArray[np.generic]] = {}
-    for stage, key in state.array_parts:
+    for stage, key, known in state.array_parts:
         with np.load(ledger.part(stage, key, "npz"), allow_pickle=False) as stored:
-            for name in stored.files:
-                if name.startswith(f"{clip_id}."):
-                    out[name.removeprefix(f"{clip_id}.")] = stored[name]
+            for full_name in stored.files:
+                owner, _, name = full_name.partition(".")
+                if owner == clip_id and (name == "landmarks" or (clip_id, name.split(".")[0]) in known):
+                    out[name] = stored[full_name]
     return out

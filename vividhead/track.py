@@ -6,6 +6,7 @@ tracks   [=====a=====|====b=====]      one face through one shot; ends at a cut 
 yielded  . . . . . .                   frames leave once all looks that can tell of them are in
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -72,8 +73,9 @@ class Watched:
 
 def smoothed_box(sightings: Sequence[Sighting], frame: int) -> Box:
     """The track's square box at `frame`: a triangle-weighted mean of the boxes seen around it."""
-    near = [(s, SMOOTH_FRAMES - abs(s.frame - frame)) for s in sightings]
-    near = [(s, w) for s, w in near if w > 0]
+    first = bisect_right(sightings, frame - SMOOTH_FRAMES, key=lambda s: s.frame)
+    last = bisect_left(sightings, frame + SMOOTH_FRAMES, key=lambda s: s.frame)
+    near = [(s, SMOOTH_FRAMES - abs(s.frame - frame)) for s in sightings[first:last]]
     if near:
         boxes = np.array([_square(s.box) for s, _ in near])
         weights = np.array([w for _, w in near], float)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vividhead import manifest
 from vividhead.dataset import read_run
@@ -20,6 +20,7 @@ class Dataset:
         """Open the dataset at `path`; raises DatasetError when there is none."""
         self.path = Path(path)
         self.run = read_run(self.path)
+        self._kept: dict[str, dict[str, Any]] | None = None
 
     def table(self, name: str) -> "pyarrow.Table":
         """`sources`, `segments`, `clips`, `decisions` (of the newest filters) or `manifest` as an Arrow table."""
@@ -66,8 +67,9 @@ class Dataset:
 
     def members(self, clip_id: str) -> Iterator[tuple[str, bytes]]:
         """Name and bytes of a kept clip's members, read by offset from its shard."""
-        rows = self.table("manifest").to_pylist()
-        row = next((r for r in rows if r["clip_id"] == clip_id), None)
+        if self._kept is None:
+            self._kept = {row["clip_id"]: row for row in self.table("manifest").to_pylist()}
+        row = self._kept.get(clip_id)
         if row is None:
             raise DatasetError(f"{clip_id} is no kept clip of {self.path}")
         name = row["shard"]

@@ -22,7 +22,7 @@ class Identity(Score):
     """Steadiness of the face's identity, by 128-number embeddings of dlib's ResNet, one a second.
 
     The network was trained so that two pictures of one person lie within an L2 distance of 0.6, the usual
-    threshold (99.4 % right on the pairs of Labeled Faces in the Wild, says its author, D. King; CC0).
+    threshold (99.4 % right on the pairs of Labeled Faces in the Wild; CC0).
     Similarity here is 1 - L2: 1 is the same picture, above 0.4 the same person by that threshold. Clips of
     one talker read 0.55 … 0.9, a clip of two talkers about 0.2. The medoid is the sample with the smallest
     sum of distances to the others.
