@@ -28,10 +28,11 @@ LAYERS = {
     6: "run_local shard_set",
     6.2: "run_ray publish progress",
     6.4: "main_job view reproduce",
-    7: "audit flashhead bench testing",
+    7: "audit flashhead testing",
+    7.2: "bench",
     7.5: "__init__",
-    8: "demo",
-    8.2: "cli",
+    8: "demo schemas",
+    8.2: "cli contract",
     8.4: "__main__",
 }
 """Modules and packages of vividhead; an arrow only points down. Fractions order a layer within itself."""

@@ -65,7 +65,9 @@ class Studio:
 
     def work(self, *spans: tuple[int, int], judged_by: Policy | None = None) -> Work:
         source = make_source(seconds=self.film.n_frames / 25, width_px=WIDTH, height_px=HEIGHT)
-        scan = Scan(spans=spans or ((0, self.film.n_frames),), stretches=(), speech_s_in_source=((0.5, 2.0), (3.0, 5.0)))
+        scan = Scan(
+            spans=spans or ((0, self.film.n_frames),), stretches=(), speech_s_in_source=((0.5, 2.0), (3.0, 5.0))
+        )
         policy = judged_by or face_at_least(160)
         return Work(Path("film.mp4"), source, make_segment(source), scan, BOUNDS, policy, lambda: None)
 
@@ -176,7 +178,7 @@ def film_of(script: dict[str, Any]) -> Film:
     return Film(200, faces, script["cuts"], script["holes"])
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(SCRIPT, st.booleans())
 def test_clips_and_stretches_cover_the_spans_and_clips_measured_later_see_the_very_same(
     script: dict[str, Any], two_spans: bool

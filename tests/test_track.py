@@ -14,6 +14,8 @@ from vividhead.records import Box
 from vividhead.track import Sighting, Watched, Watcher, iou, smoothed_box
 
 OPTIONS = Track(detect_every_frames=5, search_every_frames=25, max_gap_frames=20, min_face_px=40)
+
+
 def watched(film: Film, options: Track = OPTIONS) -> tuple[Watcher, list[Watched]]:
     watcher = Watcher(options, film)  # type: ignore[arg-type]
     return watcher, list(watcher.watch(film.frames()))
@@ -97,7 +99,10 @@ def test_a_cut_is_looked_at_at_once_while_searching() -> None:
 
 def test_two_faces_that_cross_keep_their_tracks() -> None:
     def faces(frame: int) -> list[Box]:
-        left, right = (10.0 + 2 * frame, 20.0, 110.0 + 2 * frame, 120.0), (210.0 - 2 * frame, 90.0, 310.0 - 2 * frame, 190.0)
+        left, right = (
+            (10.0 + 2 * frame, 20.0, 110.0 + 2 * frame, 120.0),
+            (210.0 - 2 * frame, 90.0, 310.0 - 2 * frame, 190.0),
+        )
         return [left, right] if frame % 2 else [right, left]  # the detector's order says nothing
 
     _, seen = watched(Film(100, faces=faces))
@@ -161,7 +166,7 @@ SCRIPT = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(SCRIPT)
 def test_every_frame_comes_once_and_its_boxes_can_be_made_again_from_the_looks(script: dict[str, Any]) -> None:
     def faces(frame: int) -> list[Box]:

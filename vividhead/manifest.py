@@ -26,29 +26,24 @@ class Column:
     unit: str
     meaning: str
 
+    @property
+    def may_be_null(self) -> bool:
+        """Null says: unknown, not given, or not applicable."""
+        return self.name not in NEVER_NULL
+
 
 C = Column
 TEXT_MAP = "map<string, string>"
 
 SOURCES = (
-    C(
-        "source_id",
-        "string",
-        "",
-        "sha256 of the file's bytes; `unread-…` (of the uri) where it could not be read",
-    ),
+    C("source_id", "string", "", "sha256 of the file's bytes; `unread-…` (of the uri) where unreadable"),
     C("uri", "string", "", "where the file was, as given"),
     C("given_id", "string", "", "`source_id` of the user's source list"),
     C("licence", "string", "", "as given in the source list"),
     C("consent", "string", "", "as given in the source list"),
     C("language", "string", "", "as given in the source list"),
     C("attributes", TEXT_MAP, "", "every further column of the source list"),
-    C(
-        "outcome",
-        "string",
-        "",
-        "ready (was curated), duplicate, rejected (no talking-head footage) or failed",
-    ),
+    C("outcome", "string", "", "ready (was curated), duplicate, rejected (no such footage) or failed"),
     C("code", "string", "", "why it is not ready, e.g. source.no_audio, duplicate.bytes, failed.unreadable"),
     C("detail", "string", "", "the same in words, with the numbers"),
     C("duplicate_of", "string", "", "source_id of the source kept in its place"),
@@ -57,7 +52,7 @@ SOURCES = (
     C("duration_s", "double", "s", "footage: the container's duration; the account sums to it"),
     C("n_frames", "int64", "frames", "whole frames of the 25 fps grid"),
     C("pictures_end_frame", "int64", "frames", "grid frames up to which the file holds video packets"),
-    C("torn", "bool", "", "the header promises over 0.5 s more than the file holds, or it cannot be read to its end"),
+    C("torn", "bool", "", "the file ends over 0.5 s before its header says, or cannot be read to its end"),
     C("zero_s_in_container", "double", "s", "container time of grid frame 0"),
     C("video_codec", "string", "", "FFmpeg's name of the video codec"),
     C("width_px", "int32", "px", "width of the upright, square-pixel picture"),
@@ -81,12 +76,7 @@ SEGMENTS = (
     C("state", "string", "", "done, failed, or pending (an interrupted run)"),
     C("code", "string", "", "why it failed, e.g. failed.crash"),
     C("detail", "string", "", "the same in words, with the command that reproduces it"),
-    C(
-        "stretches",
-        STRETCH,
-        "frames",
-        "what of it is no candidate clip, and why: no_speech, no_face, too_short, …",
-    ),
+    C("stretches", STRETCH, "frames", "what is in no clip, and why: no_speech, no_face, too_short, …"),
     C("speech_s_in_source", "list<struct<start_s: double, end_s: double>>", "s", "speech heard in it"),
     C("cut_frames", "list<int64>", "frames", "first frames of new shots found in it"),
     C("decode_errors", "int64", "", "packets that the decoder refused"),
@@ -124,30 +114,15 @@ REASON = "list<struct<code: string, field: string, value: double, limit: double,
 
 DECISIONS = (
     C("clip_id", "string", "", "the clip judged"),
-    C(
-        "kept",
-        "bool",
-        "",
-        "whether no rule is broken and nothing failed: the clip is in a shard once the run is done",
-    ),
-    C(
-        "reasons",
-        REASON,
-        "",
-        "all broken rules in the policy's order: score.field:{low,high,unmeasurable,failed,skipped}",
-    ),
-    C(
-        "failure",
-        "string",
-        "",
-        "why scores or media still missing could not be made, e.g. failed.crash; null otherwise",
-    ),
+    C("kept", "bool", "", "no rule broken, nothing failed: it is in a shard once the run is done"),
+    C("reasons", REASON, "", "all broken rules, in the policy's order (codes: README.md)"),
+    C("failure", "string", "", "why missing scores or media could not be made, e.g. failed.crash"),
     C("failure_detail", "string", "", "the same in words, with the command that reproduces it"),
 )
 
 MEMBERS = ("mp4", "flac", "landmarks.npz", "json")
 MEMBER_MEANING = {
-    "mp4": "H.264 512×512 25 fps with AAC, for viewing",
+    "mp4": "H.264 (512×512 px unless `pack.side_px` says otherwise), 25 fps, with AAC for viewing",
     "flac": "16 kHz mono, exactly 640 samples a frame",
     "landmarks.npz": "`landmarks` int16 (T, 478, 3) in 1/16 px of the clip's picture, -32768 unknown; embeddings",
     "json": "the clip's record and scores",
@@ -166,18 +141,22 @@ MANIFEST = (
         column
         for member in MEMBERS
         for column in (
-            C(
-                f"{member}_offset",
-                "int64",
-                "B",
-                f"first byte in the shard of the member {MEMBER_MEANING[member]}",
-            ),
+            C(f"{member}_offset", "int64", "B", f"where in the shard it begins: {MEMBER_MEANING[member]}"),
             C(f"{member}_bytes", "int64", "B", f"length of the member .{member}"),
             C(f"{member}_sha256", "string", "", f"sha256 of the member .{member}"),
         )
     ),
 )
 """Followed by one double column `<score>.<field>` for each measured field."""
+
+_HELD = """
+    source_id uri attributes outcome duration_s n_frames torn zero_s_in_container rotation_deg interlaced
+    segment_id start_frame end_frame state stretches speech_s_in_source cut_frames decode_errors
+    clip_id track shot start_s_in_source end_s_in_source crop_x0_px crop_y0_px crop_x1_px crop_y1_px
+    status version fingerprint unknown kept reasons shard shard_bytes shard_sha256
+"""
+NEVER_NULL = {*_HELD.split(), *(f"{m}_{what}" for m in MEMBERS for what in ("offset", "bytes", "sha256"))}
+"""Names of columns that always hold a value, in whatever table."""
 
 
 def arrow_type(text: str) -> "pyarrow.DataType":
@@ -201,7 +180,7 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> "pyar
     import pyarrow as pa
 
     listed = list(rows)
-    schema = pa.schema([pa.field(c.name, arrow_type(c.type), metadata={"unit": c.unit}) for c in columns])
+    schema = pa.schema([pa.field(c.name, arrow_type(c.type), c.may_be_null, {"unit": c.unit}) for c in columns])
     data = {c.name: [_cell(row.get(c.name), c.type) for row in listed] for c in columns}
     return pa.table(data, schema=schema)
 

@@ -288,6 +288,7 @@ def test_buckets_sum_to_the_footage_and_causes_to_their_buckets(folder: Path, ro
     seconds = found.seconds()
     assert found.footage_s == pytest.approx(footage_s, abs=1e-9)
     assert sum(seconds.values()) == pytest.approx(footage_s, abs=1e-6)
+    assert min(seconds.values()) > -1e-9
     why = found.why()
     assert {b: pytest.approx(sum(codes.values()), abs=1e-6) for b, codes in why.items()} == {b: seconds[b] for b in why}
     assert not any(seconds[b] for b in set(BUCKETS) - set(why))
