@@ -255,17 +255,14 @@ def test_duckdb_answers_the_readmes_question(film: Film, whole: Whole, monkeypat
     assert abs(offset_ms) <= 100
 
 
-def test_the_readmes_python_runs(film: Film, whole: Whole, tmp_path: Path) -> None:
+def test_the_readmes_python_runs(film: Film, tmp_path: Path) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     (program,) = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
-    (tmp_path / "footage").symlink_to(film.folder)
-    dataset = copied(whole.dataset, tmp_path / "dataset")
-    run = (dataset / "run.toml").read_text(encoding="utf-8")
-    (where,) = [line for line in run.splitlines() if line.startswith("where = ")]
-    (dataset / "run.toml").write_text(run.replace(where, 'where = "footage/"'), encoding="utf-8")
+    (tmp_path / "footage").mkdir()
+    shutil.copyfile(film.small, tmp_path / "footage" / "small.mp4")
     answer = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=driver.environment({}), capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
-    assert "small.mp4" in answer.stdout and REFUSED in answer.stdout
+    assert REFUSED in answer.stdout
