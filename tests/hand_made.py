@@ -72,7 +72,9 @@ def make_row(clip: Clip | str, score: str, status: Any = "measured", code: str =
     )  # fmt: skip
 
 
-def rows_of(clip: Clip, face_px: float = 300, blurs: float | None = 100, similarity: float | None = 0.9) -> list[Measurement]:
+def rows_of(
+    clip: Clip, face_px: float = 300, blurs: float | None = 100, similarity: float | None = 0.9
+) -> list[Measurement]:
     """The rows of `SCORES`; None stands for a score that was skipped."""
     sharp = {"blurs_per_face_p10": blurs} if blurs is not None else {}
     same = {"worst_similarity_to_medoid": similarity} if similarity is not None else {}

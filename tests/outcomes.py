@@ -303,7 +303,7 @@ def main(arguments: Sequence[str]) -> None:
     footage = Path(arguments[0]) if arguments else Path(__file__).parents[2] / "shared" / "footage"
     with tempfile.TemporaryDirectory() as work:
         for line in markdown(outcomes(footage, Path(work))):
-            print(line)  # noqa: T201 - made to be printed
+            print(line)
 
 
 if __name__ == "__main__":

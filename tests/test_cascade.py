@@ -6,8 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hand_made import FACE_AT_LEAST, ONE_PERSON, SCORES, SHARP, face_at_least, make_row, policy, rows_of
-from hand_made import make_clip, make_segment, make_source
+from hand_made import (
+    FACE_AT_LEAST,
+    ONE_PERSON,
+    SCORES,
+    SHARP,
+    face_at_least,
+    make_clip,
+    make_row,
+    make_segment,
+    make_source,
+    policy,
+    rows_of,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -57,9 +57,7 @@ def test_a_crop_is_shifted_not_shrunk_at_the_pictures_border() -> None:
     assert still_crop(face_at(30, 700, 100), 100, 2.2, SIZE) == (0, 500, 220, 720)
 
 
-WALK = st.lists(
-    st.tuples(st.floats(-12, 12), st.floats(-8, 8), st.floats(0.96, 1.04)), min_size=1, max_size=150
-)
+WALK = st.lists(st.tuples(st.floats(-12, 12), st.floats(-8, 8), st.floats(0.96, 1.04)), min_size=1, max_size=150)
 
 
 @given(WALK, st.sampled_from([(1280, 720), (360, 288), (480, 854), (224, 224)]))

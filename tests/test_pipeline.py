@@ -114,9 +114,7 @@ def test_a_mistake_is_named(load: Load, text: str) -> None:
 
 def test_all_mistakes_of_a_file_are_named_at_once(load: Load) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(
-            "seed = 'x'\nfilters = 'x'\n[clip]\n[clips]\nmin_s = 9\nmax_s = 8\n[pack]\ncrf = 52\npreset = 'x'"
-        )
+        load("seed = 'x'\nfilters = 'x'\n[clip]\n[clips]\nmin_s = 9\nmax_s = 8\n[pack]\ncrf = 52\npreset = 'x'")
     assert len(caught.value.mistakes) == 6
 
 

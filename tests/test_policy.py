@@ -49,9 +49,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     return read
 
 
-def row(
-    score: str, status: Status = "measured", code: str = "", detail: str = "", **values: float
-) -> Measurement:
+def row(score: str, status: Status = "measured", code: str = "", detail: str = "", **values: float) -> Measurement:
     about = {"clip_id": "c", "score": score, "version": 1, "fingerprint": ""}
     return Measurement(**about, status=status, code=code, detail=detail, values=values)
 
@@ -126,9 +124,7 @@ def test_a_mistake_is_named(load: Load, text: str) -> None:
 
 
 def test_all_mistakes_of_a_file_are_named_at_once(load: Load) -> None:
-    separate = [
-        line for line in WRONG if line.startswith(("focsu.", "zzz.", "focus.l", "sync.", "description"))
-    ]
+    separate = [line for line in WRONG if line.startswith(("focsu.", "zzz.", "focus.l", "sync.", "description"))]
     both = 'size.height_px = { min = 9, max = 2, hard = 1, colour = "red" }'
     with pytest.raises(ConfigError) as caught:
         load("\n".join([*separate, both]))
@@ -206,9 +202,7 @@ def test_a_reason_holds_value_and_limit_beside_the_code() -> None:
 
 
 def test_all_broken_rules_are_listed_in_the_policys_order() -> None:
-    rules = policy(
-        rule("sync.offset_ms", max=0.0), rule("focus.ratio", min=0.5), rule("size.height_px", min=9.0)
-    )
+    rules = policy(rule("sync.offset_ms", max=0.0), rule("focus.ratio", min=0.5), rule("size.height_px", min=9.0))
     found = codes(rules, row("size", height_px=3), row("focus", ratio=0.5), row("sync", offset_ms=1))
     assert found == ["sync.offset_ms:high", "size.height_px:low"]
 
@@ -265,9 +259,7 @@ def rules(draw: st.DrawFn) -> Rule:
 
 @st.composite
 def rows(draw: st.DrawFn) -> dict[str, Measurement]:
-    statuses: st.SearchStrategy[Status] = st.sampled_from(
-        ("measured", "measured", "unmeasurable", "failed", "skipped")
-    )
+    statuses: st.SearchStrategy[Status] = st.sampled_from(("measured", "measured", "unmeasurable", "failed", "skipped"))
     found = {}
     for score in draw(st.permutations("ab")):
         status = draw(statuses)
@@ -301,18 +293,14 @@ def test_tightening_a_rule_never_keeps_more(
 
 
 @given(policies, rows())
-def test_judging_is_independent_of_the_order_of_measurements(
-    rules: Policy, measured: dict[str, Measurement]
-) -> None:
+def test_judging_is_independent_of_the_order_of_measurements(rules: Policy, measured: dict[str, Measurement]) -> None:
     backwards = dict(reversed(measured.items()))
     assert judge(rules, "c", measured) == judge(rules, "c", backwards)
     assert broken_hard(rules, measured) == broken_hard(rules, backwards)
 
 
 @given(policies, rows())
-def test_a_clip_is_kept_exactly_when_no_rule_is_broken(
-    rules: Policy, measured: dict[str, Measurement]
-) -> None:
+def test_a_clip_is_kept_exactly_when_no_rule_is_broken(rules: Policy, measured: dict[str, Measurement]) -> None:
     decision = judge(rules, "c", measured)
     alone = [judge(policy(single), "c", measured) for single in rules.rules]
     assert decision.kept == (not decision.reasons) == all(single.kept for single in alone)
@@ -335,26 +323,17 @@ def test_any_other_limit_gives_another_digest(
 ) -> None:
     bystanders = [rule("a.x", min=float(k)) for k in range(3)]
     first, second = (
-        policy(*bystanders[:which], rule("b.y", min=low, max=high), *bystanders[which:])
-        for low, high in (one, two)
+        policy(*bystanders[:which], rule("b.y", min=low, max=high), *bystanders[which:]) for low, high in (one, two)
     )
     assert (first.digest == second.digest) == (one == two)
 
 
-scalars = st.sampled_from(
-    ["1", "-0.5", "nan", "inf", "true", '"reject"', '""', "[]", "[1]", "{}", "1979-05-27", "'é'"]
-)
+scalars = st.sampled_from(["1", "-0.5", "nan", "inf", "true", '"reject"', '""', "[]", "[1]", "{}", "1979-05-27", "'é'"])
 keys = st.sampled_from(["min", "max", "hard", "unmeasured", "why", "x", '""'])
-lines = st.dictionaries(keys, scalars).map(
-    lambda d: "{" + ", ".join(f"{k} = {v}" for k, v in d.items()) + "}"
-)
+lines = st.dictionaries(keys, scalars).map(lambda d: "{" + ", ".join(f"{k} = {v}" for k, v in d.items()) + "}")
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["focus.ratio", "sync.offset_ms", "size.x", '"".y', "zoom.z"]), lines | scalars
-    )
-)
+@given(st.dictionaries(st.sampled_from(["focus.ratio", "sync.offset_ms", "size.x", '"".y', "zoom.z"]), lines | scalars))
 def test_no_file_breaks_the_reader(content: dict[str, str]) -> None:
     text = "\n".join(f"{key} = {value}" for key, value in content.items())
     with pytest.MonkeyPatch.context() as patch:

@@ -4,6 +4,7 @@ The ledger is written by hand; what stands in for encoding are bytes made from t
 """
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -123,7 +124,7 @@ def test_shards_hold_every_kept_clip_once_and_are_filled_up_to_the_limit(shop: S
     assert [shard.name for shard in shards] == [f"train-{n:06d}.tar" for n in range(len(shards))]
     assert sorted(stem for shard in shards for stem in stems(shard)) == sorted(c.clip_id for c in shop.clips)
     assert all(shard.stat().st_size <= LIMIT for shard in shards)
-    for shard, following in zip(shards, shards[1:], strict=False):
+    for shard, following in itertools.pairwise(shards):
         with tarfile.open(following) as tar:
             first = [m for m in tar.getmembers() if m.name.startswith(stems(following)[0])]
         size = sum(room.tar_size(m.size) for m in first)

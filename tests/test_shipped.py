@@ -54,8 +54,7 @@ def test_the_shipped_pipeline_says_what_would_hold_without_it(pipeline: Pipeline
 
 def test_the_shipped_pipeline_shows_every_option_with_unit_range_and_meaning(pipeline: Pipeline) -> None:
     expected = {
-        name: f"{about.legal}: {about.meaning}" if about.legal else about.meaning
-        for name, about in declared().items()
+        name: f"{about.legal}: {about.meaning}" if about.legal else about.meaning for name, about in declared().items()
     }
     assert comments(pipeline.text) == expected
 

@@ -1,5 +1,6 @@
 """From probabilities to stretches of speech, and the model on sounds that are none."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_stretches_are_in_order_apart_inside_and_hold_every_window_above_the_thr
     edges = [edge for span in found for edge in span]
     assert edges == sorted(edges)
     assert all(0 <= a < b <= round(len(probabilities) * STEP_S, 3) for a, b in found)
-    assert all(b - a >= MIN_PAUSE_S - 0.002 for (_, a), (b, _) in zip(found, found[1:], strict=False))
+    assert all(b - a >= MIN_PAUSE_S - 0.002 for (_, a), (b, _) in itertools.pairwise(found))
     if least_s < STEP_S:
         loud = [at * STEP_S for at, p in enumerate(np.float32(probabilities)) if p >= threshold]
         assert all(any(a - 0.001 <= at < b for a, b in found) for at in loud)

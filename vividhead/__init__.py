@@ -1,8 +1,8 @@
 """Raw video in, an auditable talking-head training set out.
 
-    from vividhead import curate, open_dataset
-    curate("videos/", "dataset/")
-    open_dataset("dataset/").clips()   # a pandas view of every candidate, its scores and why it was kept or not
+from vividhead import curate, open_dataset
+curate("videos/", "dataset/")
+open_dataset("dataset/").clips()   # a pandas view of every candidate, its scores and why it was kept or not
 """
 
 from typing import TYPE_CHECKING, Any

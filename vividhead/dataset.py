@@ -54,9 +54,7 @@ def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
 
 def _toml(value: str | int) -> str:
     """A basic string is JSON's, except that TOML knows no surrogate pairs and no bare DEL."""
-    return json.dumps(utf8(value) if isinstance(value, str) else value, ensure_ascii=False).replace(
-        "\x7f", "\\u007f"
-    )
+    return json.dumps(utf8(value) if isinstance(value, str) else value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def pipeline_digest(pipeline: Pipeline) -> str:
@@ -104,9 +102,7 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
                 f"there or lines to its source list and run the same command; else {anew}"
             )
     elif strangers:
-        raise DatasetError(
-            f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out"
-        )
+        raise DatasetError(f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out")
     else:
         note_run(dataset, where, pipeline, policy)
 

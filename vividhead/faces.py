@@ -82,9 +82,7 @@ class FaceDetector:
         for detection in found:
             box = detection.location_data.relative_bounding_box
             x0, y0 = box.xmin * width, box.ymin * height
-            faces.append(
-                DetectedFace((x0, y0, x0 + box.width * width, y0 + box.height * height), detection.score[0])
-            )
+            faces.append(DetectedFace((x0, y0, x0 + box.width * width, y0 + box.height * height), detection.score[0]))
         return sorted(faces, key=lambda f: (f.box[1] - f.box[3], f.box[0]))
 
 

@@ -238,8 +238,6 @@ def segments(source: Source, pipeline: Pipeline) -> list[Segment]:
     count = max(1, -(-source.n_frames // longest))
     edges = [source.n_frames * i // count for i in range(count + 1)]
     return [
-        Segment(
-            segment_id=f"{source.source_id[:16]}-{a:07d}", source_id=source.source_id, start_frame=a, end_frame=b
-        )
+        Segment(segment_id=f"{source.source_id[:16]}-{a:07d}", source_id=source.source_id, start_frame=a, end_frame=b)
         for a, b in pairwise(edges)
     ]

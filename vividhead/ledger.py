@@ -46,9 +46,7 @@ def storage_error(fault: OSError, path: Path) -> StorageError:
     what = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EROFS: "read-only"}
     why = what.get(fault.errno or 0, fault.strerror or str(fault))
     do = "make room" if fault.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
-    return StorageError(
-        f"cannot write {path}: {why}. What is committed is kept: {do} and run the same command again"
-    )
+    return StorageError(f"cannot write {path}: {why}. What is committed is kept: {do} and run the same command again")
 
 
 def sync_folder(folder: Path) -> None:
@@ -139,9 +137,7 @@ def sole_writer(dataset: Path) -> Iterator[None]:
     except OSError as fault:
         holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(handle)
-        raise DatasetError(
-            f"{dataset} is being written by {holder}; wait for it, or choose another --out"
-        ) from fault
+        raise DatasetError(f"{dataset} is being written by {holder}; wait for it, or choose another --out") from fault
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)

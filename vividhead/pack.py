@@ -40,9 +40,7 @@ def encode_clips(
     `arrays` holds what was kept of each clip: `landmarks`, embeddings. The sound is the clip's 640 T samples.
     """
     p = pipeline.pack
-    options = EncodeOptions(
-        side_px=p.side_px, crf=p.crf, preset=p.preset, gop_frames=p.gop_frames, aac_kbps=p.aac_kbps
-    )
+    options = EncodeOptions(side_px=p.side_px, crf=p.crf, preset=p.preset, gop_frames=p.gop_frames, aac_kbps=p.aac_kbps)
     for run in _runs(clips):
         waiting = sorted(run, key=lambda c: (c.start_frame, c.clip_id))
         first, last = waiting[0].start_frame, max(c.end_frame for c in waiting)

@@ -79,8 +79,7 @@ def broken_hard(policy: Policy, measurements: Mapping[str, Measurement]) -> bool
     """Whether what is measured so far breaks a hard rule, so that dearer scores need not run."""
     present = {name: row for name, row in measurements.items() if row.status != "skipped"}
     return any(
-        rule.hard and rule.score in present and _broken(rule, present[rule.score]) is not None
-        for rule in policy.rules
+        rule.hard and rule.score in present and _broken(rule, present[rule.score]) is not None for rule in policy.rules
     )
 
 
@@ -131,9 +130,7 @@ def load_policy(name_or_path: str, measured_scores: Sequence[str]) -> Policy:
     return Policy(name=path.stem, rules=tuple(rules), description=description, text=text)
 
 
-def _lines_of(
-    score: str, lines: object, measured_scores: Sequence[str], mistakes: Mistakes
-) -> Mapping[str, object]:
+def _lines_of(score: str, lines: object, measured_scores: Sequence[str], mistakes: Mistakes) -> Mapping[str, object]:
     """Field → line of `score`, or none and a mistake where there can be no rule on it."""
     from vividhead.score import score_names
 

@@ -36,12 +36,7 @@ def publish(dataset: Path, chain: Chain, finished: bool) -> None:
     for name in chain.job.pipeline.measure.scores:
         fields = score.score_class(name).fields
         columns = (*MEASUREMENTS, *(Column(f, "double", d.unit, d.meaning) for f, d in fields.items()))
-        rows = (
-            _measurement_row(s.rows[c.clip_id][name])
-            for s in states
-            for c in s.clips
-            if name in s.rows[c.clip_id]
-        )
+        rows = (_measurement_row(s.rows[c.clip_id][name]) for s in states for c in s.clips if name in s.rows[c.clip_id])
         _write(dataset / "measurements" / name / "measurements.parquet", columns, rows)
     decisions = [(s, c, chain.decision(s, c.clip_id)) for s in states for c in s.clips]
     folder = dataset / "decisions" / chain.job.policy.digest
@@ -80,9 +75,7 @@ def _segment_row(state: SegmentState) -> dict[str, Any]:
         "code": state.failure.code if state.failure else None,
         "detail": state.failure.detail if state.failure else None,
         "stretches": to_plain(sorted(parts, key=lambda s: s.start_frame)),
-        "speech_s_in_source": [
-            {"start_s": a, "end_s": b} for a, b in (scan.speech_s_in_source if scan else ())
-        ],
+        "speech_s_in_source": [{"start_s": a, "end_s": b} for a, b in (scan.speech_s_in_source if scan else ())],
         "cut_frames": list(measured.cut_frames) if measured else [],
         "decode_errors": measured.decode_errors if measured else 0,
     }

@@ -1,8 +1,8 @@
 """From a Segment to the spans worth decoding: sound alone, then key frames alone. No full decode.
 
-    speech      |---####----######------##---|   voice activity, bridged over short silences and padded
-    key frames  |-o--o--x---x---o---o--o--o--|   o a face, x none
-    spans       |--[####]------[####]-[####]-|   what `measure` will decode
+speech      |---####----######------##---|   voice activity, bridged over short silences and padded
+key frames  |-o--o--x---x---o---o--o--o--|   o a face, x none
+spans       |--[####]------[####]-[####]-|   what `measure` will decode
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -75,9 +75,7 @@ def _with_pictures(source: Source, segment: Segment) -> tuple[Segment, tuple[Str
     return replace(segment, end_frame=end), (Stretch(start_frame=end, end_frame=segment.end_frame, code=code),)
 
 
-def widen(
-    speech_s: Iterable[tuple[float, float]], bridge_s: float, pad_s: float, start: int, end: int
-) -> list[Span]:
+def widen(speech_s: Iterable[tuple[float, float]], bridge_s: float, pad_s: float, start: int, end: int) -> list[Span]:
     """Bridge silences of up to `bridge_s`, pad by `pad_s` on both sides, and clip to grid frames [start, end)."""
     joined: list[list[float]] = []
     for a, b in speech_s:

@@ -126,9 +126,7 @@ class ShotFinder:
 
     def feed(self, frame: int, picture: Planes) -> bool:
         """See the picture first shown at grid frame `frame`; was a cut found (a few pictures back)?"""
-        thumbnail = picture.thumbnail_HWC(
-            CUT_THUMBNAIL_PX, order=cv2.COLOR_YUV2BGR_I420, how=cv2.INTER_LINEAR
-        )
+        thumbnail = picture.thumbnail_HWC(CUT_THUMBNAIL_PX, order=cv2.COLOR_YUV2BGR_I420, how=cv2.INTER_LINEAR)
         self._last = thumbnail
         if not self._frames:
             self._repeat(frame)
@@ -241,9 +239,7 @@ class Watcher:
         if faces:
             self._last_seen = frame
         lost = frame - self._last_seen > self.options.max_gap_frames
-        self._next_look = frame + (
-            self.options.search_every_frames if lost else self.options.detect_every_frames
-        )
+        self._next_look = frame + (self.options.search_every_frames if lost else self.options.detect_every_frames)
 
     def _link(self, shots: ShotFinder, until: int) -> None:
         """Assign the looks before `until`, where all cuts are known, to tracks."""
@@ -282,9 +278,7 @@ class Watcher:
         self._active = [t for t in self._active if t.end_frame is None]
         look.tracks = [None] * len(look.faces)
         if self._active and look.faces:
-            overlap = np.array(
-                [[iou(t.sightings[-1].box, box) for box, _ in look.faces] for t in self._active]
-            )
+            overlap = np.array([[iou(t.sightings[-1].box, box) for box, _ in look.faces] for t in self._active])
             for row, column in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[row, column] >= self.options.min_iou:
                     look.tracks[column] = self._active[row].number

@@ -46,9 +46,7 @@ def speech_probabilities(audio_S: NDArray[np.float32]) -> NDArray[np.float32]:
     padded[CONTEXT : CONTEXT + len(audio_S)] = audio_S
     chunks = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + WINDOW)[::WINDOW]
     state = np.zeros((1, 1, 128), np.float32)
-    probabilities, _, _ = _session().run(
-        None, {"input": np.ascontiguousarray(chunks), "h": state, "c": state}
-    )
+    probabilities, _, _ = _session().run(None, {"input": np.ascontiguousarray(chunks), "h": state, "c": state})
     return np.asarray(probabilities, np.float32).reshape(-1)
 
 

@@ -25,9 +25,7 @@ class Dataset:
     def table(self, name: str) -> "pyarrow.Table":
         """`sources`, `segments`, `clips`, `decisions` (of the newest filters) or `manifest` as an Arrow table."""
         if name == "decisions":
-            return manifest.read(
-                self.path / "decisions" / self.run["filters"]["digest"] / "decisions.parquet"
-            )
+            return manifest.read(self.path / "decisions" / self.run["filters"]["digest"] / "decisions.parquet")
         if name not in ("sources", "segments", "clips", "manifest"):
             raise DatasetError(f"no table {name!r}; there are sources, segments, clips, decisions, manifest")
         return manifest.read(self.path / f"{name}.parquet")
@@ -39,9 +37,7 @@ class Dataset:
     def measurements(self, score: str) -> "pyarrow.Table":
         """One score's rows: status, model and a column for each of its fields, per clip."""
         if score not in self.score_names():
-            raise DatasetError(
-                f"no score {score!r} in {self.path}; there are {', '.join(self.score_names())}"
-            )
+            raise DatasetError(f"no score {score!r} in {self.path}; there are {', '.join(self.score_names())}")
         return manifest.read(self.path / "measurements" / score / "measurements.parquet")
 
     def clips(self) -> "pandas.DataFrame":
@@ -51,17 +47,13 @@ class Dataset:
         decisions["reasons"] = [[reason["code"] for reason in reasons] for reasons in decisions["reasons"]]
         joined: pandas.DataFrame = clips.merge(decisions[["clip_id", "kept", "reasons"]], on="clip_id", how="left")
         sources = self.table("sources").to_pandas()
-        about = sources.loc[
-            sources["outcome"] == "ready", ["source_id", "uri", "licence", "consent", "language"]
-        ]
+        about = sources.loc[sources["outcome"] == "ready", ["source_id", "uri", "licence", "consent", "language"]]
         joined = joined.merge(about, on="source_id", how="left")
         known = {column.name for column in manifest.MEASUREMENTS}
         for score in self.score_names():
             rows = self.measurements(score).to_pandas()
             fields = {f: f"{score}.{f}" for f in rows.columns if f not in known}
-            rows = rows[["clip_id", "status", *fields]].rename(
-                columns={"status": f"{score}.status", **fields}
-            )
+            rows = rows[["clip_id", "status", *fields]].rename(columns={"status": f"{score}.status", **fields})
             joined = joined.merge(rows, on="clip_id", how="left")
         return joined
 
@@ -74,9 +66,7 @@ class Dataset:
             raise DatasetError(f"{clip_id} is no kept clip of {self.path}")
         name = row["shard"]
         if Path(name).name != name or not name.endswith(".tar"):
-            raise DatasetError(
-                f"the manifest of {self.path} names the shard {name!r}, which leaves its folder"
-            )
+            raise DatasetError(f"the manifest of {self.path} names the shard {name!r}, which leaves its folder")
         shard = self.path / "shards" / name
         if not shard.is_file():
             raise DatasetError(

@@ -1,5 +1,6 @@
 """Every second in exactly one bucket: hand-made tables, and any tables that hypothesis can think of."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -229,12 +230,12 @@ def datasets(draw: st.DrawFn) -> dict[str, list[Row]]:
         if outcome != "ready":
             continue
         edges = sorted({0, n_frames, *draw(st.lists(st.integers(0, n_frames), max_size=2))})
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             state = draw(st.sampled_from(["done", "done", "failed", "pending"]))
             inner = sorted({start, end, *draw(st.lists(st.integers(start, end), max_size=4))})
             parts = [
                 (a, b, draw(st.sampled_from(["no_speech", "no_face", "failed.corrupt", None])))
-                for a, b in zip(inner, inner[1:], strict=False)
+                for a, b in itertools.pairwise(inner)
             ]
             rows["segments"].append(segment(start, end, state, *(p for p in parts if p[2] is not None), of=name))
             for a, b, code in parts:

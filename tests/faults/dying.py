@@ -112,4 +112,4 @@ def _load_what_a_run_needs() -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_main(*sys.argv[1:])))  # noqa: T201 - the answer to who started us
+    print(json.dumps(_main(*sys.argv[1:])))

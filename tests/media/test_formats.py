@@ -120,9 +120,7 @@ def test_avi_pictures_that_are_stamped_in_coding_order_are_shown_in_theirs(tmp_p
 
 
 def test_a_clock_that_does_not_start_at_zero_changes_nothing(tmp_path: Path) -> None:
-    plain = write_video(
-        tmp_path / "a.ts", numbered(range(50)), audio=beep(2, 1.2), audio_rate_hz=48_000
-    )
+    plain = write_video(tmp_path / "a.ts", numbered(range(50)), audio=beep(2, 1.2), audio_rate_hz=48_000)
     late = remuxed(plain, tmp_path / "b.ts", output_ts_offset=5000.123, muxdelay=0)
     source = source_of(late)
     assert Fraction(*source.zero_s_in_container) > 5000

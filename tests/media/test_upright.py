@@ -51,9 +51,7 @@ def corners(picture: Picture) -> dict[str, tuple[int, int]]:
 def test_rotated_footage_is_turned_the_right_way(
     clockwise_deg: int, red: tuple[int, int], blue: tuple[int, int], suffix: str, tmp_path: Path
 ) -> None:
-    path = write_video(
-        tmp_path / f"a.{suffix}", red_corner(), video=VideoFormat(rotation_deg=clockwise_deg)
-    )
+    path = write_video(tmp_path / f"a.{suffix}", red_corner(), video=VideoFormat(rotation_deg=clockwise_deg))
     source = source_of(path)
     sides = (WIDTH_PX, HEIGHT_PX) if clockwise_deg in (0, 180) else (HEIGHT_PX, WIDTH_PX)
     assert (source.width_px, source.height_px) == sides
@@ -143,9 +141,7 @@ def test_a_deinterlaced_span_is_what_the_whole_has_there(tmp_path: Path) -> None
     [("libx265", "yuv420p10le"), ("libx264", "yuv422p10le"), ("ffv1", "bgr0"), ("mjpeg", "yuvj422p")],
 )
 def test_other_kinds_of_pixels_become_eight_bit_420(codec: str, kind: str, tmp_path: Path) -> None:
-    path = write_video(
-        tmp_path / "a.mkv", numbered(range(10)), video=VideoFormat(codec=codec, pixel_format=kind)
-    )
+    path = write_video(tmp_path / "a.mkv", numbered(range(10)), video=VideoFormat(codec=codec, pixel_format=kind))
     source = source_of(path)
     assert source.pixel_format == kind
     assert first(path, source).format.name == "yuv420p"

@@ -19,9 +19,7 @@ class SquareOnly:
         self.square = square
 
 
-@pytest.mark.parametrize(
-    "box", [(40, 30, 90, 80), (41.3, 30.7, 97.9, 87.1), (-20, -10, 35.5, 46), (120, 99, 200, 180)]
-)
+@pytest.mark.parametrize("box", [(40, 30, 90, 80), (41.3, 30.7, 97.9, 87.1), (-20, -10, 35.5, 46), (120, 99, 200, 180)])
 def test_it_cuts_the_square_that_a_run_cuts(box: tuple[float, float, float, float]) -> None:
     clip = ArrayClipMedia(RAMP_1HWC, box_xyxy_px_T4=np.array([box], np.float32))
     crop = cut_face(SquareOnly(), box)

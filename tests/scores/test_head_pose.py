@@ -36,9 +36,7 @@ def read(mesh_TNC: Mesh) -> dict[str, float | Unknown]:
     return dict(loaded_score("head_pose").measure(clip))
 
 
-@pytest.mark.parametrize(
-    ("yaw", "pitch", "roll"), [(0, 0, 0), (20, 0, 0), (0, -20, 0), (0, 0, 20), (-40, 25, 70)]
-)
+@pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (20, 0, 0), (0, -20, 0), (0, 0, 20), (-40, 25, 70)])
 def test_a_mesh_turned_by_known_angles_reads_them_back(
     astronaut_mesh: Mesh, yaw: float, pitch: float, roll: float
 ) -> None:
@@ -61,9 +59,7 @@ def test_a_portrait_from_the_front_reads_small_angles(astronaut_mesh: Mesh) -> N
 
 def test_a_mirrored_picture_mirrors_yaw_and_roll(astronaut: NDArray[np.uint8], astronaut_mesh: Mesh) -> None:
     clip = ArrayClipMedia(np.stack([astronaut[:, ::-1]] * 3))
-    mirrored, upright = (
-        yaw_pitch_roll_deg(mesh[None])[0] for mesh in (clip.landmarks_TNC[-1], astronaut_mesh)
-    )
+    mirrored, upright = (yaw_pitch_roll_deg(mesh[None])[0] for mesh in (clip.landmarks_TNC[-1], astronaut_mesh))
     assert mirrored == pytest.approx(upright * (-1, 1, -1), abs=2.5)
 
 

@@ -155,7 +155,9 @@ def named(stem: str) -> Path:
     labels = SHARED / "footage.csv"
     if len(stem) == 8 and labels.is_file():
         with labels.open(newline="", encoding="utf-8") as file:
-            return next((SHARED / row["path"] for row in csv.DictReader(file) if row["sha256"].startswith(stem)), SHARED / stem)
+            return next(
+                (SHARED / row["path"] for row in csv.DictReader(file) if row["sha256"].startswith(stem)), SHARED / stem
+            )
     return SHARED / f"{stem}.mp4"
 
 

@@ -64,9 +64,7 @@ def test_every_container_gives_back_pictures_and_sound(
         ("mpeg4", "mpeg4"),
     ],
 )  # fmt: skip
-def test_every_codec_gives_back_the_pictures(
-    codec: str, name: str, tmp_path: Path, shades: list[Picture]
-) -> None:
+def test_every_codec_gives_back_the_pictures(codec: str, name: str, tmp_path: Path, shades: list[Picture]) -> None:
     path = write_video(tmp_path / "a.mkv", shades, video=VideoFormat(codec=codec))
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == name
@@ -124,9 +122,7 @@ def test_fields_are_woven_in_the_order_asked(tmp_path: Path) -> None:
 def test_channels_stay_apart(n_channels: int, tmp_path: Path, tone: NDArray[np.float32]) -> None:
     audio_SC = np.zeros((len(tone), n_channels), np.float32)
     audio_SC[:, n_channels - 1] = tone
-    path = write_video(
-        tmp_path / "a.mkv", None, audio=audio_SC, audio_rate_hz=TONE_HZ, sound=SoundFormat(codec="flac")
-    )
+    path = write_video(tmp_path / "a.mkv", None, audio=audio_SC, audio_rate_hz=TONE_HZ, sound=SoundFormat(codec="flac"))
     samples = sound_of(path)[1]
     assert samples.shape[0] == n_channels
     assert [round(float(np.abs(channel).max()), 1) for channel in samples] == [0.0] * (n_channels - 1) + [0.2]
@@ -140,9 +136,7 @@ def test_sound_can_start_late(tmp_path: Path, shades: list[Picture], tone: NDArr
     assert samples.shape[1] == len(tone)
 
 
-def test_pictures_or_sound_may_be_missing(
-    tmp_path: Path, shades: list[Picture], tone: NDArray[np.float32]
-) -> None:
+def test_pictures_or_sound_may_be_missing(tmp_path: Path, shades: list[Picture], tone: NDArray[np.float32]) -> None:
     mute = write_video(tmp_path / "mute.mp4", shades)
     blind = write_video(tmp_path / "blind.mp4", None, audio=tone, audio_rate_hz=TONE_HZ)
     with av.open(str(mute)) as container:

@@ -54,9 +54,7 @@ def test_broken_files_cannot_be_opened(quick: Path) -> None:
             av.open(str(quick / name))
 
 
-def test_the_same_seed_gives_the_same_bytes_in_any_process_and_another_one_others(
-    quick: Path, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_bytes_in_any_process_and_another_one_others(quick: Path, tmp_path: Path) -> None:
     def digest(folder: Path) -> str:
         return hashlib.sha256((folder / "cut_off.mp4").read_bytes()).hexdigest()
 

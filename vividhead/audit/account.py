@@ -221,9 +221,7 @@ def _claim(clip: Mapping[str, Any]) -> tuple[str, list[str]]:
     if clip["kept"]:
         return ("kept", ["kept"]) if clip["packed"] else ("not_yet", ["not_packed"])
     codes = broken(clip["reasons"])
-    return (
-        ("not_yet", ["not_measured"]) if all(c.endswith(":skipped") for c in codes) else ("rejected", codes)
-    )
+    return ("not_yet", ["not_measured"]) if all(c.endswith(":skipped") for c in codes) else ("rejected", codes)
 
 
 def _fill(frames: list[tuple[str, str]], span: Mapping[str, Any], bucket: str, code: str) -> None:

@@ -40,9 +40,7 @@ def to_bt709(picture: VideoFrame, weights: tuple[float, float]) -> VideoFrame:
     (luma_u, luma_v), (u_u, u_v), (v_u, v_v) = _turn(*weights)
     u_HW = cv2.addWeighted(planes.u_HW, u_u, planes.v_HW, u_v, NEUTRAL * (1 - u_u - u_v))
     v_HW = cv2.addWeighted(planes.u_HW, v_u, planes.v_HW, v_v, NEUTRAL * (1 - v_u - v_v))
-    shift_HW = cv2.addWeighted(
-        planes.u_HW, luma_u, planes.v_HW, luma_v, -NEUTRAL * (luma_u + luma_v), dtype=cv2.CV_32F
-    )
+    shift_HW = cv2.addWeighted(planes.u_HW, luma_u, planes.v_HW, luma_v, -NEUTRAL * (luma_u + luma_v), dtype=cv2.CV_32F)
     height, width = planes.y_HW.shape
     y_HW = cv2.add(planes.y_HW, cv2.resize(shift_HW, (width, height)), dtype=cv2.CV_8U)
     flat = np.concatenate([part.reshape(-1) for part in (y_HW, u_HW, v_HW)])

@@ -23,9 +23,7 @@ from vividhead.records import Source
 
 S = TypeVar("S", bound=Stream)
 
-CONTAINERS = (
-    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu,wav,mp3,aac,flac,dv"
-)
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu,wav,mp3,aac,flac,dv"
 """Demuxers we let loose on a stranger's file: no playlists, no text formats, nothing that opens other files."""
 
 MAX_PIXELS = 1 << 26

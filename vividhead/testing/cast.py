@@ -11,8 +11,7 @@ SENTENCES = (
     "The lower keys are fine, but the upper ones complain about the weather.",
     "I walked home along the river, because the buses had stopped. "
     "A boy was fishing under the bridge, and he showed me a very small perch.",
-    "Put the map back into the blue box. Nobody will believe how far we came, "
-    "and maybe that is better for all of us.",
+    "Put the map back into the blue box. Nobody will believe how far we came, and maybe that is better for all of us.",
     "Our teacher collected stamps, maps and marbles. On Fridays she let us choose one, "
     "and we told a story about where it came from.",
 )

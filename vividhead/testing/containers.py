@@ -102,9 +102,7 @@ def write_video(
             first = next(pictures)
             stream = _video_stream(container, suffix, first, Fraction(fps), video or VideoFormat(), times_s)
             packets.append(
-                _video_packets(
-                    stream, chain([first], pictures), Fraction(fps), video or VideoFormat(), times_s
-                )
+                _video_packets(stream, chain([first], pictures), Fraction(fps), video or VideoFormat(), times_s)
             )
         if audio is not None:
             spec = sound or SoundFormat()
@@ -170,9 +168,7 @@ def _marked(frame: Any, order: FieldOrder) -> Any:
     if order == "progressive":
         return frame
     graph = Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
-    )
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
     mode = "tff" if order == "top_first" else "bff"
     graph.link_nodes(source, graph.add("setfield", f"mode={mode}"), graph.add("buffersink")).configure()
     graph.push(frame)
@@ -201,9 +197,7 @@ def _audio_stream(container: Any, suffix: str, n_channels: int, rate_hz: int, sp
     return stream
 
 
-def _audio_packets(
-    stream: Any, audio_SC: NDArray[np.float32], rate_hz: int, spec: SoundFormat
-) -> Iterator[Any]:
+def _audio_packets(stream: Any, audio_SC: NDArray[np.float32], rate_hz: int, spec: SoundFormat) -> Iterator[Any]:
     """Code in blocks of a tenth of a second; the encoder's own resampler cuts them to its frames."""
     interleaved = np.round(np.clip(audio_SC, -1, 1) * 32767).astype(np.int16)
     first_pts = round(spec.start_s * rate_hz)

@@ -56,9 +56,7 @@ def synthesise(text: str, voice: str, words_per_minute: int) -> tuple[int, list[
             at += 1
         return 0
 
-    callback_type = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-    )
+    callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
     callback = callback_type(take)
     data_path = espeakng_loader.get_data_path().encode()
     rate_hz = library.espeak_Initialize(SYNCHRONOUS_RETRIEVAL, 0, data_path, PHONEME_EVENTS | DO_NOT_EXIT)

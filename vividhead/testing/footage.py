@@ -172,9 +172,7 @@ def _far_away(studio: _Studio) -> None:
 def _two_people(studio: _Studio) -> None:
     left = replace(studio.actor(9), nose_at=(0.3, 0.5), face_px=170.0)
     right = replace(studio.actor(10), nose_at=(0.72, 0.5), face_px=160.0, speech=None)
-    studio.write(
-        talking_head(left, right, duration_s=studio.duration_s, size_px=WIDE, seed=studio.seed_of(9))
-    )
+    studio.write(talking_head(left, right, duration_s=studio.duration_s, size_px=WIDE, seed=studio.seed_of(9)))
 
 
 def _hard_cuts(studio: _Studio) -> None:

@@ -63,9 +63,7 @@ class Performance:
         return len(self.yaw_deg_T)
 
 
-def perform(
-    speech: Speech | None, times_s: Sequence[float], seed: int, *, liveliness: float = 1.0
-) -> Performance:
+def perform(speech: Speech | None, times_s: Sequence[float], seed: int, *, liveliness: float = 1.0) -> Performance:
     """Plan how a face moves that says `speech` (or stays silent), seen at `times_s` on the speech's clock."""
     rng = np.random.default_rng(seed)
     at_T = np.asarray(times_s, np.float64)
@@ -119,9 +117,7 @@ def _loudness(speech: Speech, plan_K: NDArray[np.float64]) -> NDArray[np.float64
     hop = speech.rate_hz // PLAN_HZ
     n_hops = min(len(speech.samples_S) // hop, len(plan_K))
     power_K = np.zeros(len(plan_K))
-    power_K[:n_hops] = np.square(
-        speech.samples_S[: n_hops * hop].reshape(n_hops, hop), dtype=np.float64
-    ).mean(1)
+    power_K[:n_hops] = np.square(speech.samples_S[: n_hops * hop].reshape(n_hops, hop), dtype=np.float64).mean(1)
     level_K = np.sqrt(gaussian_filter1d(power_K, LOUDNESS_SIGMA_S * PLAN_HZ))
     loudest = np.percentile(level_K[:n_hops], 95)
     return np.asarray(np.sqrt(np.minimum(level_K / loudest, 1.2)))
@@ -138,11 +134,7 @@ def _blinks(at_T: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.f
     return np.asarray(shut_T)
 
 
-def _sway(
-    at_T: NDArray[np.float64], rng: np.random.Generator, band_hz: tuple[float, float]
-) -> NDArray[np.float64]:
+def _sway(at_T: NDArray[np.float64], rng: np.random.Generator, band_hz: tuple[float, float]) -> NDArray[np.float64]:
     """A slow, never repeating movement between about -1 and 1."""
-    waves = [
-        (float(rng.uniform(*band_hz)), float(rng.uniform(0, 2 * np.pi)), amp) for amp in (0.6, 0.35, 0.2)
-    ]
+    waves = [(float(rng.uniform(*band_hz)), float(rng.uniform(0, 2 * np.pi)), amp) for amp in (0.6, 0.35, 0.2)]
     return np.asarray(sum(amp * np.sin(2 * np.pi * hz * at_T + phase) for hz, phase, amp in waves))

@@ -106,9 +106,7 @@ def _mesh(picture_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
     side = FACE_CROP_SCALE * max(x1 - x0, y1 - y0)
     left, top, zoom = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, FACE_CROP_PX / side
     to_crop = np.array([[zoom, 0, -left * zoom], [0, zoom, -top * zoom]])
-    crop_HWC = cv2.warpAffine(
-        picture_HWC, to_crop, (FACE_CROP_PX, FACE_CROP_PX), borderMode=cv2.BORDER_REPLICATE
-    )
+    crop_HWC = cv2.warpAffine(picture_HWC, to_crop, (FACE_CROP_PX, FACE_CROP_PX), borderMode=cv2.BORDER_REPLICATE)
     with FaceMesh() as mesh:
         looks = [np.asarray(crop_HWC, np.uint8)] * 3  # the tracker settles within a few
         *_, points_N3 = mesh.points(looks)

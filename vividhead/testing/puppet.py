@@ -148,9 +148,7 @@ class Puppet:
         """The affine map (2, 3) of the skull, from the picture's region at `origin` to the cut-out."""
         source = self._source_V2[[78, 308, 152]]
         posed = self._posed(source, np.full(3, self._depth_V[13]), of, at) - origin
-        return np.asarray(
-            cv2.getAffineTransform(posed.astype(np.float32), source.astype(np.float32)), np.float64
-        )
+        return np.asarray(cv2.getAffineTransform(posed.astype(np.float32), source.astype(np.float32)), np.float64)
 
     def _mouth_light(self, vertices_V2: NDArray[np.float64], rounded: float) -> float:
         """Light on teeth and tongue: none reaches them through shut or pursed lips."""

@@ -156,9 +156,7 @@ class FaceShapes:
         return self._spread_over_mesh(controls)
 
     def _brow(self) -> Displacement:
-        controls = self._still(
-            EYE_CORNERS, NOSE, JAW_LINE, UPPER_LIDS, LOWER_LIDS, FOREHEAD[:-1], OUTER_UPPER
-        )
+        controls = self._still(EYE_CORNERS, NOSE, JAW_LINE, UPPER_LIDS, LOWER_LIDS, FOREHEAD[:-1], OUTER_UPPER)
         controls |= {point: self._move(0, -0.035) for point in BROWS}
         return self._spread_over_mesh(controls)
 

@@ -45,9 +45,7 @@ class Speech:
         return len(self.samples_S) / self.rate_hz
 
 
-def speak(
-    text: str, *, voice: str = VOICES[0], words_per_minute: int = 150, rate_hz: int = SAMPLE_RATE_HZ
-) -> Speech:
+def speak(text: str, *, voice: str = VOICES[0], words_per_minute: int = 150, rate_hz: int = SAMPLE_RATE_HZ) -> Speech:
     """Say `text` by espeak-ng, as mono float32 at `rate_hz`. The same words give the same samples."""
     native_hz, raw, pcm = _said(text, voice, words_per_minute)
     samples_S = resampled(np.frombuffer(pcm, np.int16).astype(np.float32) / 32768, native_hz, rate_hz)
@@ -71,9 +69,7 @@ def _said(text: str, voice: str, words_per_minute: int) -> tuple[int, tuple[tupl
     )  # fmt: skip
     if child.returncode != 0:
         last = child.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise UsageError(
-            f"no speech for {text[:40]!r}: {' '.join(last)}; it needs `pip install 'vividhead[demo]'`"
-        )
+        raise UsageError(f"no speech for {text[:40]!r}: {' '.join(last)}; it needs `pip install 'vividhead[demo]'`")
     head, _, pcm = child.stdout.partition(b"\n")
     answer = json.loads(head)
     return answer["rate_hz"], tuple((start, mnemonic) for start, mnemonic in answer["phonemes"]), pcm

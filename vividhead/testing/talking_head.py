@@ -106,8 +106,7 @@ def talking_head(
     return Take(
         actors=actors,
         performances=tuple(
-            perform(actor.speech, at_s, seed + 101 * k, liveliness=actor.liveliness)
-            for k, actor in enumerate(actors)
+            perform(actor.speech, at_s, seed + 101 * k, liveliness=actor.liveliness) for k, actor in enumerate(actors)
         ),
         puppets=tuple(puppets),
         behind_HWC=backdrop(actors[0].look, width_px, height_px, seed),

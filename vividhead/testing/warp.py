@@ -46,8 +46,7 @@ class MeshWarp:
         y_H1 = np.arange(half_h, dtype=np.float32)[:, None] * 2 + 0.5
         halves = [at_HW6[..., k] * x_W + at_HW6[..., k + 1] * y_H1 + at_HW6[..., k + 2] for k in (0, 3)]
         map_x, map_y = (
-            np.asarray(cv2.resize(h, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-            for h in halves
+            np.asarray(cv2.resize(h, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32) for h in halves
         )
         return map_x, map_y
 
