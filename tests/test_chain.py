@@ -99,7 +99,8 @@ def test_an_option_changes_the_keys_of_the_stages_it_concerns_and_no_other(optio
 def test_another_segment_source_or_end_is_another_key() -> None:
     film = make_source()
     some = [
-        make_segment(film), make_segment(film, 0, 400), make_segment(film, 100, 500), make_segment(make_source("other")),
+        make_segment(film), make_segment(film, 0, 400), make_segment(film, 100, 500),
+        make_segment(make_source("other")),
     ]  # fmt: skip
     assert len({scan_key(s, PIPELINE) for s in some}) == len({measure_key(s, PIPELINE) for s in some}) == 4
 

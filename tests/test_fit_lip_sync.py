@@ -32,7 +32,8 @@ def toy_talk(seed: int, *, late_frames: float = 0.0, fitted: bool = True) -> Tal
     audio_S = 0.1 * open_S * buzz_S + 0.001 * rng.normal(size=len(seconds_S))
     open_T = np.interp((np.arange(SECONDS * 25) + 0.5 - late_frames) / 25, instants_s, opening)
     return Talk(
-        name=f"toy{seed}", sha256=f"{seed:064x}", speaker=f"toy{seed}", licence="none", source_repo="here", fitted=fitted,
+        name=f"toy{seed}", sha256=f"{seed:064x}", speaker=f"toy{seed}",
+        licence="none", source_repo="here", fitted=fitted,
         landmarks_TNC=_mouth(open_T, rng), audio_S=audio_S.astype(np.float32),
     )  # fmt: skip
 

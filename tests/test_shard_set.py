@@ -246,7 +246,10 @@ def steps_of(shop: Shop, judged_by: Policy) -> int:
 
 @pytest.mark.parametrize(
     ("before", "killed", "then"),
-    [(EVERY, SOME, SOME), (EVERY, SOME, MOST), (EVERY, SOME, EVERY), (SOME, EVERY, EVERY), (SOME, EVERY, FEW), (None, SOME, SOME)],
+    [
+        (EVERY, SOME, SOME), (EVERY, SOME, MOST), (EVERY, SOME, EVERY), (SOME, EVERY, EVERY), (SOME, EVERY, FEW),
+        (None, SOME, SOME),
+    ],
     ids=["shrinking", "shrinking-then-other", "shrinking-then-back", "growing", "growing-then-other", "first"],
 )  # fmt: skip
 def test_killed_between_any_two_steps_the_next_run_gives_the_same_bytes(

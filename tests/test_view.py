@@ -82,7 +82,8 @@ def test_a_source_that_is_there_twice_does_not_double_its_clips(dataset: Dataset
 
 
 def test_tables_are_arrow_tables_by_name(dataset: Dataset) -> None:
-    assert {name: dataset.table(name).num_rows for name in ("sources", "segments", "clips", "decisions", "manifest")} == {
+    names = ("sources", "segments", "clips", "decisions", "manifest")
+    assert {name: dataset.table(name).num_rows for name in names} == {
         "sources": 1, "segments": 1, "clips": 2, "decisions": 2, "manifest": 1,
     }  # fmt: skip
     assert dataset.score_names() == ["framing", "identity", "sharpness"]
