@@ -38,6 +38,8 @@ class Job:
     dataset: str
     pipeline: Pipeline
     policy: Policy
+    here: str | None = None
+    """The folder that relative uris start from: where the run was begun. None: the process's own."""
     entry: str = "vividhead.stages:run_unit"
     """The function that runs a unit, `module:name`; tests inject faults here."""
 

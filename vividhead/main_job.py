@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +54,9 @@ class _Settler:
                 f"vividhead reproduce {shlex.quote(job.dataset)} {unit.stage}/{unit.key}",
             )
         if outcome is not None and not outcome.transient:
-            self.chain.ledger.commit(unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit)}, {})
+            self.chain.ledger.commit(
+                unit.stage, unit.key, {"failed": to_plain(outcome), "unit": to_plain(unit), "here": job.here}, {}
+            )
         following = self.chain.after(unit, outcome)
         self.progress.done(unit, outcome, following)
         return following
@@ -93,12 +95,11 @@ def curate(
     policy = load_policy(filters if filters is not None else plan.filters, plan.measure.scores)
     count = _checked(on, workers, address)
     where = str(Path.cwd() / footage)
-    here = Path.cwd()  # workers may stand elsewhere
-    listed = [replace(entry, uri=str(here / entry.uri)) for entry in find(str(footage))]
+    listed = find(str(footage))
     if "://" in str(out):
         raise UsageError(f"--out {out}: datasets are written to folders; give a local one, or one that all nodes share")
     dataset = Path(out)
-    job = Job(dataset=str(dataset.absolute()), pipeline=plan, policy=policy, entry=entry)
+    job = Job(dataset=str(dataset.absolute()), here=str(Path.cwd()), pipeline=plan, policy=policy, entry=entry)
     with sole_writer(dataset):
         claim(dataset, where, plan, policy)
         if retry_failed:

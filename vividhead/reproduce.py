@@ -14,18 +14,18 @@ from vividhead.policy import load_policy
 from vividhead.stages import run_unit
 
 
-def _failed_unit(dataset: Path, name: str) -> tuple[str, str, Unit]:
+def _failed_unit(dataset: Path, name: str) -> tuple[str, str, Unit, str | None]:
     stage, _, key = name.partition("/")
     record = Ledger(dataset).read(stage, key) if key and Path(key).name == key and Path(stage).name == stage else None
     if record is None or "failed" not in record:
         raise UsageError(f"{name} is no failed unit of {dataset}; `vividhead status {dataset}` names them")
-    return stage, key, from_plain(Unit, record["unit"])
+    return stage, key, from_plain(Unit, record["unit"]), record["here"]
 
 
 def reproduce(dataset: Path, name: str) -> str:
     """Run the unit `<stage>/<key>` on a scratch copy of its ledger entries; its exception comes through as it is."""
     run = read_run(dataset)
-    stage, _, unit = _failed_unit(dataset, name)
+    stage, _, unit, here = _failed_unit(dataset, name)
     with tempfile.TemporaryDirectory(prefix="vividhead-reproduce-") as scratch:
         for kind in ("pipeline", "filters"):
             (Path(scratch) / f"{kind}.toml").write_text(run[kind]["text"], encoding="utf-8")
@@ -38,13 +38,13 @@ def reproduce(dataset: Path, name: str) -> str:
                 for path in (Ledger(dataset).root / stage_before).glob(f"{unit.segment.segment_id}-*"):
                     if not path.name.startswith(unit.key):
                         (before / stage_before / path.name).symlink_to(path.resolve())
-        run_unit(unit, Job(dataset=scratch, pipeline=pipeline, policy=policy), lambda: None)
+        run_unit(unit, Job(dataset=scratch, pipeline=pipeline, policy=policy, here=here), lambda: None)
     retry = f"vividhead reproduce {dataset} {name} --forget"
     return f"{stage}: went through this time; `{retry}` lets the next run try it again"
 
 
 def forget(dataset: Path, name: str) -> str:
     """Take the failure back."""
-    stage, key, _ = _failed_unit(dataset, name)
+    stage, key, *_ = _failed_unit(dataset, name)
     Ledger(dataset).forget(stage, key)
     return f"{name} is forgotten; run curate again to retry it"

@@ -1,5 +1,6 @@
 """Run one unit and commit it: the bridge between the chain and the rooms that do the work. Runs in a child process."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.chain import Job, SegmentState, Unit, ingest_key, is_encoded, load_segment, pack_key
-from vividhead.errors import MediaError
+from vividhead.errors import MediaError, StorageError
 from vividhead.ingest import examine
 from vividhead.ledger import Ledger
 from vividhead.measure import Work, measure_more, measure_segment
@@ -25,12 +26,24 @@ def run_unit(unit: Unit, job: Job, beat: Beat) -> None:
     Raises MediaError for footage that cannot be used; any other exception is a fault that may pass when retried.
     """
     ledger = Ledger(Path(job.dataset))
+    if job.here is not None and not Path(unit.listed.uri).is_absolute():
+        _stand_in(job.here)
     if unit.stage == "ingest":
         source = examine(unit.listed, job.pipeline.ingest, beat)
         ledger.commit("ingest", unit.key, {"source": to_plain(replace(source, listed=unit.listed))}, {})
         return
     check_unchanged(unit, job)
     {"scan": _scan, "measure": _measure, "more": _more, "pack": _pack}[unit.stage](unit, job, ledger, beat)
+
+
+def _stand_in(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError as fault:
+        raise StorageError(
+            f"{folder}, where the run was begun, is not to be had on every node: give footage by absolute paths, on "
+            "storage that all nodes share"
+        ) from fault
 
 
 def check_unchanged(unit: Unit, job: Job) -> None:
