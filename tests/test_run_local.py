@@ -1,5 +1,6 @@
 """Whole runs on this machine, disturbed: whatever is killed, stopped or full, running again gives the same bytes."""
 
+import os
 import random
 import signal
 import subprocess
@@ -93,7 +94,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_keeps_what_is_done(
     plan = write_plan(tmp_path / "plan.json", [Planned("scan", film.silent, "endless")])
     process = driver.start(_curate(film, dataset, "--workers", "1"), plan)
     _wait_for(lambda: bool(list(tmp_path.glob("plan.json.*"))), process)
-    process.send_signal(how)
+    os.killpg(process.pid, how)  # as a terminal does at Ctrl-C
     code, words = driver.finish(process)
     assert code == 130
     assert words.strip().endswith("interrupted; what is done is kept, run the same command again to go on")

@@ -1,5 +1,6 @@
 """The same chain on Ray: the driver killed, a worker killed, a disk full; the bytes are the local runner's."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_an_interrupted_run_on_ray_ends_at_once_and_says_how_to_go_on(film: Film
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until, "waited too long"
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
     code, words = driver.finish(process)
     assert code == 130, words
     assert words.strip().endswith("run the same command again to go on")
