@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import vividhead.scan as room
 from vividhead.pipeline import Pipeline
-from vividhead.records import GRID_FPS
+from vividhead.records import GRID_FPS, Source
 from vividhead.scan import Scan, Span, merge, scan, subtract, widen
 
 SPAN = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda ab: (min(ab), max(ab)))
@@ -146,3 +146,21 @@ def test_the_least_length_of_a_span_is_the_clips() -> None:
     assert by_code(scanned([(5.0, 10.0)], [], pipeline=longer)) == {
         "no_speech": [(0, 100), (275, 500)], "too_short": [(100, 275)], "span": [],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("torn", "code"), [(True, "failed.truncated"), (False, "no_picture")])
+def test_time_after_the_last_picture_is_told_before_speech_is_considered(torn: bool, code: str) -> None:
+    source = make_source(seconds=20.0, pictures_end_frame=200, torn=torn)
+    heard: list[tuple[int, int]] = []
+
+    def listen(path: Path, source: Source, start: int, end: int) -> np.ndarray:
+        heard.append((start, end))
+        return np.zeros((end - start) * 640, np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "sound", listen)
+        whole = scan(Path("film.mp4"), source, make_segment(source), PIPELINE, lambda: None)
+        after = scan(Path("film.mp4"), source, make_segment(source, 300), PIPELINE, lambda: None)
+    assert by_code(whole) == {"span": [], "no_speech": [(0, 200)], code: [(200, 500)]}
+    assert by_code(after) == {"span": [], code: [(300, 500)]}
+    assert heard == [(0, 200)]

@@ -151,7 +151,7 @@ def examine(listed: Listed, options: Ingest, beat: Callable[[], None]) -> Source
     try:
         before = regular_file(path)
         size = before.st_size
-        source_id = _digest(path, beat)
+        source_id = _digest(path, before.st_size, beat)
         found = probe(path, beat)
         after = regular_file(path)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
@@ -173,12 +173,14 @@ def examine(listed: Listed, options: Ingest, beat: Callable[[], None]) -> Source
     return source if refusal is None else replace(source, outcome="rejected", code=refusal[0], detail=refusal[1])
 
 
-def _digest(path: Path, beat: Callable[[], None]) -> str:
-    """sha256 of the file's bytes."""
+def _digest(path: Path, size: int, beat: Callable[[], None]) -> str:
+    """sha256 of the file's first `size` bytes, that is, all: one that grows meanwhile is not read for ever."""
     digest = hashlib.sha256()
+    left = size
     with faults_of(path), path.open("rb") as file:
-        while block := file.read(READ_BYTES):
+        while left > 0 and (block := file.read(min(READ_BYTES, left))):
             digest.update(block)
+            left -= len(block)
             beat()
     return digest.hexdigest()
 
