@@ -22,13 +22,14 @@ Rows = list[dict[str, Any]]
 def written(tmp_path: Path) -> Written:
     """A segment with silence, a clip that passes, one whose face is too small, and one that is blurred."""
     written = Written(tmp_path)
-    written.scan((100, 500), stretches=(Stretch(start_frame=0, end_frame=100, code="no_speech"),))
+    silences = tuple(Stretch(start_frame=a, end_frame=b, code="no_speech") for a, b in ((0, 100), (450, 500)))
+    written.scan((100, 450), stretches=silences)
     clips = clips_of(written)
     rows = [
         *rows_of(clips[0]), *rows_of(clips[1], face_px=100, blurs=None, similarity=None),
         *rows_of(clips[2], blurs=10, similarity=None),
     ]  # fmt: skip
-    written.measure(clips, rows, (Stretch(start_frame=400, end_frame=500, code="too_short"),))
+    written.measure(clips, rows, (Stretch(start_frame=400, end_frame=450, code="too_short"),))
     return written
 
 
@@ -69,7 +70,8 @@ def test_a_segment_tells_its_stretches_in_order_from_scan_and_measure(written: W
     assert row["state"] == "done"
     assert row["stretches"] == [
         {"start_frame": 0, "end_frame": 100, "code": "no_speech"},
-        {"start_frame": 400, "end_frame": 500, "code": "too_short"},
+        {"start_frame": 400, "end_frame": 450, "code": "too_short"},
+        {"start_frame": 450, "end_frame": 500, "code": "no_speech"},
     ]
     assert row["speech_s_in_source"] == [{"start_s": 0.0, "end_s": 5.0}]
 
