@@ -60,7 +60,8 @@ class Source:
     bytes: int | None = None
     container: str | None = None
     duration_s: float = 0.0
-    """Seconds of footage: the container's duration. The account's sums are sums of this."""
+    """Seconds of footage, from its first packet to the end of its last, or to the promised end of a torn file. The
+    account's sums are sums of this."""
     n_frames: int = 0
     """Whole grid frames in `duration_s`."""
     pictures_end_frame: int | None = None
