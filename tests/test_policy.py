@@ -346,3 +346,10 @@ def test_no_file_breaks_the_reader(content: dict[str, str]) -> None:
             assert fault.mistakes
         else:
             assert len(found.rules) == len(content)
+
+
+def test_a_file_without_a_rule_is_refused_as_it_would_keep_everything(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "all of it"\n')
+    with pytest.raises(ConfigError, match="rules are missing"):
+        load_policy(str(path), ["framing"])

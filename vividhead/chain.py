@@ -241,6 +241,8 @@ class Chain:
         """Re-read the segment from the ledger; its next unit, or none when it is through."""
         pipeline, policy, names = self.job.pipeline, self.job.policy, self.job.pipeline.measure.scores
         state = load_segment(self.ledger, segment, source, pipeline)
+        if state.measured is not None:
+            state.measured = replace(state.measured, looks=())  # most of the record, and only `more` reads them
         self.segments[segment.segment_id] = state
         stamp = self._stamps.get(source.listed.uri)
         unit = partial(Unit, listed=source.listed, source=source, segment=segment, stamp=stamp)

@@ -6,6 +6,7 @@ be written, 130 interrupted (run the same command again to go on).
 """
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.errors import VividHeadError
+from vividhead.errors import StorageError, UsageError, VividHeadError
 from vividhead.plain import utf8
 
 Verb = Callable[[argparse.Namespace], int]
@@ -30,8 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     signal.signal(signal.SIGTERM, _interrupted)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names and units that the terminal's encoding lacks
     try:
-        return asked.verb(asked)  # type: ignore[no-any-return]
+        code: int = asked.verb(asked)
+        sys.stdout.flush()
+        return code
     except VividHeadError as fault:
         for line in str(fault).splitlines():
             _say(f"vividhead: {line}")
@@ -42,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as fault:
+        _say(f"vividhead: {fault.filename or 'standard output'}: {fault.strerror or fault}")
+        return StorageError.exit_code
 
 
 def _interrupted(signum: int, frame: FrameType | None) -> NoReturn:
@@ -213,14 +222,21 @@ def _add_bench(verbs: "Verbs[argparse.ArgumentParser]") -> None:
 def _bench_curate(asked: argparse.Namespace) -> int:
     from vividhead.bench import bench_curate, table
 
+    _check_minutes(asked.minutes)
     figures = bench_curate(asked.footage, asked.filters, asked.minutes)
     _show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0
 
 
+def _check_minutes(minutes: float | None) -> None:
+    if minutes is not None and minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g}: more than 0 is needed, or leave it out")
+
+
 def _bench_runners(asked: argparse.Namespace) -> int:
     from vividhead.bench import bench_runners
 
+    _check_minutes(asked.minutes)
     _show(json.dumps(bench_runners(asked.footage, asked.workers, asked.minutes), indent=1))
     return 0
 

@@ -126,6 +126,8 @@ def load_policy(name_or_path: str, measured_scores: Sequence[str]) -> Policy:
         for field, line in _lines_of(score, lines, measured_scores, mistakes).items()
         if (rule := _rule(score, field, line, mistakes)) is not None
     ]
+    if not content and not mistakes.about:
+        mistakes.add("rules", "are missing: without one every clip would be kept; see filters/README.md")
     mistakes.raise_any(name_or_path)
     return Policy(name=path.stem, rules=tuple(rules), description=description, text=text)
 

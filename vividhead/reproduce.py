@@ -19,7 +19,7 @@ def _failed_unit(dataset: Path, name: str) -> tuple[str, str, Unit, str | None]:
     record = Ledger(dataset).read(stage, key) if key and Path(key).name == key and Path(stage).name == stage else None
     if record is None or "failed" not in record:
         raise UsageError(f"{name} is no failed unit of {dataset}; `vividhead status {dataset}` names them")
-    return stage, key, from_plain(Unit, record["unit"]), record["here"]
+    return stage, key, from_plain(Unit, record["unit"]), record.get("here")
 
 
 def reproduce(dataset: Path, name: str) -> str:
