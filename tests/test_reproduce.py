@@ -123,6 +123,15 @@ def test_only_failed_units_can_be_named(written: Written) -> None:
     assert written.ledger.keys("scan") == [done.split("/")[1]]
 
 
+def test_a_failed_unit_is_named_by_its_own_name_only(written: Written) -> None:
+    (unit,) = written.units(POLICY)
+    stage, key = fail(written, unit).split("/")
+    for name in (f"{stage}/../{stage}/{key}", f"./{stage}/{key}", f"../ledger/{stage}/{key}"):
+        with pytest.raises(UsageError, match="is no failed unit of"):
+            forget(written.dataset, name)
+    assert written.ledger.read(stage, key) is not None
+
+
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no dataset"):
         reproduce(tmp_path, "scan/x")
