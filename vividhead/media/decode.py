@@ -140,18 +140,21 @@ def _timed(
     tick, start = int(base * per_s), int(zero * per_s)
     last = -math.inf
 
-    def placed(picture: VideoFrame) -> Iterator[Timed]:
+    def placed(picture: VideoFrame) -> Timed | None:
         nonlocal last
         time_ns = (((picture.pts or 0) * tick - start) * SECOND_NS + per_s // 2) // per_s
-        if time_ns > last:
-            last = time_ns
-            yield time_ns, picture
+        if time_ns <= last:
+            return None
+        last = time_ns
+        return time_ns, picture
 
     for frame in _whole(container, film, log, from_head=from_head):
         for picture in upright(frame):
-            yield from placed(picture)
+            if (timed := placed(picture)) is not None:
+                yield timed
     for picture in upright.rest():
-        yield from placed(picture)
+        if (timed := placed(picture)) is not None:
+            yield timed
 
 
 def _whole(

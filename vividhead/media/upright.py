@@ -11,6 +11,7 @@ from av.video.reformatter import ColorRange
 
 from vividhead.records import GRID_FPS, Source
 
+FULL_RANGE = int(ColorRange.JPEG)  # read as a number: making the enum costs more than the whole check
 Step = tuple[str, str]
 """A filter and its options."""
 
@@ -109,4 +110,4 @@ def chain(frame: VideoFrame, time_base: Fraction, steps: list[Step]) -> Graph:
 
 def _is_full(frame: VideoFrame) -> bool:
     """Does 0 mean black and 255 white, as in a JPEG?"""
-    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+    return int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
