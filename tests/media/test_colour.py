@@ -1,5 +1,6 @@
 """Colours: a patch survives from footage of any matrix and range to the clip, which is BT.709 in video range."""
 
+import io
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from media.truth import source_of
+from media.truth import remuxed, source_of
 from vividhead.media import ClipWriter, EncodeOptions, pictures
 from vividhead.media.colour import BT601, BT709, WEIGHTS, to_bt709, weights_of
 from vividhead.media.planes import Planes
@@ -85,6 +86,27 @@ def test_colours_survive(
     }
     assert max(off.values()) <= 4, off
     assert max(off["grey"], off["white"], off["black"]) <= 2, off
+
+
+def test_a_stream_may_change_its_matrix_and_range_on_the_way(tmp_path: Path) -> None:
+    parts = []
+    for at, (matrix, pixel_range) in enumerate((("bt601", "tv"), ("bt709", "pc"), ("bt601", "pc"), ("bt709", "tv"))):
+        part = film(tmp_path / f"{at}.mp4", SD, matrix, pixel_range, "yuv420p", tagged=True)
+        late = remuxed(part, tmp_path / f"{at}.ts", output_ts_offset=at * 0.12, muxdelay=0)
+        parts.append(late.read_bytes())
+    path = tmp_path / "all.ts"
+    path.write_bytes(b"".join(parts))
+    source = source_of(path)
+    options = EncodeOptions(side_px=SIDE_PX, crf=4, preset="veryfast", gop_frames=50, aac_kbps=96)
+    writer = ClipWriter((112, 0, 592, 480), np.zeros(12 * 640, np.float32), options)
+    for frame in pictures(path, source, 0, 12, 0.5):
+        assert frame.picture is not None
+        writer.add(frame.picture)
+    with av.open(io.BytesIO(writer.finish())) as container:
+        coded = [Planes(picture) for picture in container.decode(video=0)]
+    seen = np.array([[p.y_HW[128, 16], p.u_HW[64, 8], p.v_HW[64, 8]] for p in coded], int)
+    assert len(seen) == 12
+    assert np.abs(seen - seen[0]).max() <= 3, "the red patch is the same red throughout"
 
 
 def frame_of(y: int, u: int, v: int, colorspace: int = 2, width: int = 64, height: int = 64) -> av.VideoFrame:

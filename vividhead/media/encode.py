@@ -64,6 +64,7 @@ class ClipWriter:
         self._voice = self._out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
         self._set_up()
         self._graph: Graph | None = None
+        self._colorspace: int | None = None
         self.n_frames = 0
 
     def _set_up(self) -> None:
@@ -82,7 +83,9 @@ class ClipWriter:
 
     def add(self, picture: VideoFrame) -> None:
         """Encode the next grid frame: an upright yuv420p picture of the source. It is not changed."""
-        self._graph = self._graph or _cropper(picture, self._crop, self._options.side_px)
+        if self._graph is None or picture.colorspace != self._colorspace:  # else the scaler converts to the old one
+            self._graph = _cropper(picture, self._crop, self._options.side_px)
+            self._colorspace = picture.colorspace
         self._graph.push(picture)
         cropped = self._graph.pull()
         assert isinstance(cropped, VideoFrame)

@@ -38,7 +38,7 @@ class Upright:
                 yield frame
                 return
             self._fields = self._deinterlace and frame.interlaced_frame  # some films change half-way
-        kind = (frame.width, frame.height, frame.format.name, _is_full(frame), self._fields)
+        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, _is_full(frame), self._fields)
         if kind != self._kind:
             yield from self.rest()
             self._graph, self._kind = self._built(frame), kind
