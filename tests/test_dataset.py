@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hand_made import PIPELINE, face_at_least, policy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vividhead.dataset import claim, note_run, pipeline_digest, read_run, run_toml
@@ -29,6 +29,7 @@ def test_run_toml_says_what_made_the_dataset(tmp_path: Path) -> None:
     assert set(run["machine"]) == {"system", "processor"}
 
 
+@settings(max_examples=40)
 @given(st.text("aü🎬\"'\\\n\t\x00\x1b\x7f\x85\u2028\ud83d\udce9$[]#=", max_size=12))
 def test_any_path_can_be_written_down_and_read_back(where: str) -> None:
     text = run_toml(where, PIPELINE, policy())
