@@ -140,9 +140,7 @@ def test_source_lists_say_the_same_in_every_format(suffix: str, tmp_path: Path) 
         uri=str(tmp_path / "a.mp4"), given_id="s1", licence="CC0", consent="yes, 2024", language="de",
         attributes={"studio": "north"},
     )  # fmt: skip
-    assert second == Listed(
-        uri=str(tmp_path / "sub/ü.mp4"), given_id="7", attributes={"studio": 'the "old" one'}
-    )
+    assert second == Listed(uri=str(tmp_path / "sub/ü.mp4"), given_id="7", attributes={"studio": 'the "old" one'})
 
 
 def test_relative_uris_start_at_the_list_and_absolute_ones_stay(tmp_path: Path) -> None:

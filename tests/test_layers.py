@@ -51,9 +51,7 @@ OWNERS = {
 }
 """Library → the modules that may import it."""
 
-HEAVY = frozenset(
-    "torch ray av mediapipe cv2 pandas scenedetect onnxruntime scipy pyarrow dlib".split()
-)
+HEAVY = frozenset("torch ray av mediapipe cv2 pandas scenedetect onnxruntime scipy pyarrow dlib".split())
 LIGHT = ("cli", "policy", "pipeline")
 """Modules that load in an instant: `vividhead --help` and a mistake in a file are answered at once."""
 
