@@ -147,6 +147,21 @@ def test_a_cover_picture_is_no_footage(tmp_path: Path) -> None:
     assert numbers_of(covered, source_of(covered)) == list(range(50))
 
 
+def test_streams_may_come_in_any_order_among_others(tmp_path: Path) -> None:
+    """Sound first, pictures third, and a stream between that is neither."""
+    film = write_video(tmp_path / "film.mp4", numbered(range(50)), audio=beep(2, 1), audio_rate_hz=48_000)
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:09,000\nlonger than the film\n")
+    for suffix, texts in (("mkv", "srt"), ("mp4", "mov_text")):
+        path = tmp_path / f"all.{suffix}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(film), "-i", str(words)]
+        command += ["-map", "0:a", "-map", "1:s", "-map", "0:v", "-c", "copy", "-c:s", texts, str(path)]
+        subprocess.run(command, check=True)
+        source = source_of(path)
+        assert (source.outcome, source.torn, source.n_frames) == ("ready", False, 50)
+        assert numbers_of(path, source) == list(range(50))
+
+
 def test_codec_delay_is_no_footage(tmp_path: Path) -> None:
     """Opus and AAC begin with samples that warm the decoder up, stamped before zero."""
     for suffix, codec in (("webm", "libopus"), ("mkv", "aac"), ("mp4", "aac")):

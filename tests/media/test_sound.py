@@ -65,6 +65,17 @@ def test_all_channels_alike_sound_like_one(channels: int, tmp_path: Path) -> Non
     assert np.allclose(one_S, sound(plain, source_of(plain), 0, 25), atol=1e-4)
 
 
+@pytest.mark.parametrize("layout", ["7.1", "hexadecagonal"])
+def test_many_channels_are_mixed_too(layout: str, tmp_path: Path) -> None:
+    plain = film(tmp_path / "a.mov", beep(1, 0.4, 48_000), 48_000, "pcm_s16le", 1)
+    codec = "aac" if layout == "7.1" else "pcm_s16le"
+    everywhere = "|".join(f"c{k}=c0" for k in range(8 if layout == "7.1" else 16))
+    path = remuxed(plain, tmp_path / "b.mov", **{"c:a": codec, "af": f"pan={layout}|{everywhere}"})
+    source = source_of(path)
+    assert source.audio_channels == (8 if layout == "7.1" else 16)
+    assert onsets_s(sound(path, source, 0, 25)) == [pytest.approx(0.4, abs=0.001)]
+
+
 def test_loud_sound_in_all_channels_does_not_clip(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mov", 1.9 * beep(1, 0.4, 48_000, 6), 48_000, "pcm_s16le", 1)
     assert np.abs(sound(path, source_of(path), 0, 25)).max() == pytest.approx(0.95, abs=0.01)

@@ -6,6 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av import Packet
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -47,14 +49,19 @@ class _Lane:
     decoded: int | None = None
     """The last packet's decoding time."""
 
-    def add(self, packet: "av.Packet[Any]") -> None:
+    def add(self, packet: "Packet[Any]") -> None:
+        """Stretch the extent over one more packet."""
         stamp = stamp_of(packet)
         if stamp is None or packet.is_discard:  # the empty packet at the end; what an edit list cuts away
             return
-        if self.first is None or stamp < self.first:
-            self.first = stamp
-        self.end = max(self.end if self.decoded is not None else stamp, stamp + (packet.duration or self.usual_ticks))
-        now = packet.dts if packet.dts is not None else stamp
+        after = stamp + (packet.duration or self.usual_ticks)
+        self.first, self.end = (stamp, after) if self.first is None else (min(self.first, stamp), max(self.end, after))
+
+    def check_clock(self, packet: "Packet[Any]") -> None:
+        """Raise MediaError where decoding times go back."""
+        now = packet.dts if packet.dts is not None else packet.pts
+        if now is None:
+            return
         back_s = (self.decoded - now) * self.base if self.decoded is not None and self.decoded > now else 0
         if back_s > JUMP_S:
             where = f"goes back by {float(back_s):.1f} s after {float(self.end * self.base):.1f} s"
@@ -76,26 +83,29 @@ class _Lane:
 
 
 def extent_of(
-    container: InputContainer, film: VideoStream | None, others: Sequence[Stream], beat: Callable[[], None]
+    container: InputContainer, film: VideoStream | None, voice: AudioStream | None, beat: Callable[[], None]
 ) -> Extent:
     """Read the times of all packets of these streams; nothing is decoded."""
-    lanes = [_Lane(stream, _usual_ticks(stream)) for stream in (film, *others) if stream is not None]
-    broken = _read(container, lanes, beat)
     family = container.format.name.split(",")[0]
-    there = [lane for lane in lanes if lane.first is not None]
+    footage = [_Lane(stream, _usual_ticks(stream)) for stream in (film, voice) if stream is not None]
+    known = {lane.stream.index for lane in footage}
+    beside = [_Lane(s, 0) for s in container.streams if s.index not in known and family in DECLARED_AS_A_WHOLE]
+    broken = _read(container, footage, beside, beat)
+    there = [lane for lane in footage if lane.first is not None]
     if not there:
         raise MediaError("failed.truncated", "the headers are there, the data is not")
     for lane in there:  # edit lists and codec delays begin a stream later than its first packet
         if lane.stream.start_time is not None:
             lane.first = lane.stream.start_time
     start, end = min(lane.start_s for lane in there), max(lane.end_s for lane in there)
-    pictures = there[0] if film is not None and there[0].stream is film else None
+    pictures = there[0] if there[0].stream is film else None
     film_start, film_end = (pictures.start_s, pictures.end_s) if pictures is not None else (start, start)
     promised, missing = Fraction(container.duration or 0, av.time_base), Fraction(0)
     if family in DECLARED_BY_STREAM and film is not None:
         missing = _declared(film, family) - (film_end - film_start)
     elif family in DECLARED_AS_A_WHOLE:
-        missing = promised - max(end, end - start)
+        last = max([end, *(lane.end_s for lane in beside if lane.first is not None)])
+        missing = promised - max(last, last - start)
     torn = broken or missing > TEAR_S
     if torn:
         end = max(end, start + promised, film_end + missing)
@@ -104,13 +114,19 @@ def extent_of(
     return Extent(start=start, end=end, film_start=film_start, film_end=film_end, torn=torn)
 
 
-def _read(container: InputContainer, lanes: Sequence[_Lane], beat: Callable[[], None]) -> bool:
+def _read(
+    container: InputContainer, footage: Sequence[_Lane], beside: Sequence[_Lane], beat: Callable[[], None]
+) -> bool:
     """Show all packets to their lanes; True if reading broke off before the end."""
-    lane_of = {lane.stream.index: lane for lane in lanes}
-    for count, packet in enumerate(packets_of(container, [lane.stream for lane in lanes])):
+    lane_of = {lane.stream.index: lane for lane in (*footage, *beside)}
+    needed = {lane.stream.index for lane in footage}
+    for count, packet in enumerate(packets_of(container, [lane.stream for lane in lane_of.values()])):
         if packet is None:
             return True
-        lane_of[packet.stream_index].add(packet)
+        index = packet.stream.index  # `stream_index` of the empty packets at the end is 0
+        lane_of[index].add(packet)
+        if index in needed:
+            lane_of[index].check_clock(packet)
         if count % BEAT_PACKETS == 0:
             beat()
     return False

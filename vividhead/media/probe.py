@@ -62,7 +62,7 @@ def probe(path: Path, beat: Callable[[], None] = lambda: None) -> Probe:
         film, voice = video_stream(container), audio_stream(container)
         if film is None and voice is None:
             raise MediaError("failed.unreadable", "neither a video nor an audio stream")
-        extent = extent_of(container, film, [voice] if voice is not None else [], beat)
+        extent = extent_of(container, film, voice, beat)
         found = {"container": container.format.name, **_laid_out(extent), **_sound(voice)}
     if film is not None:
         found |= _pictures(path)

@@ -115,10 +115,11 @@ class _Mixer:
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             self._kind = kind
-            self._planar = AudioResampler(format="fltp", layout=frame.layout, rate=self._rate)
+            # Packed, as PyAV reads beyond the eight planes of planar 7.1 and crashes.
+            self._packed = AudioResampler(format="flt", layout=frame.layout, rate=self._rate)
             self._weights = _weights(frame.layout)
-        for planar in self._planar.resample(frame):
-            yield self._weights @ planar.to_ndarray()
+        for packed in self._packed.resample(frame):
+            yield packed.to_ndarray().reshape(-1, len(self._weights)) @ self._weights
 
 
 def _weights(layout: AudioLayout) -> NDArray[np.float32]:
