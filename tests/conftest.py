@@ -1,6 +1,7 @@
 """Footage and its undisturbed curation, made once for all tests of whole runs. Imports wait for who needs them."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from faults.film import Film
 
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background: what we start would be deaf to Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # how fast an example is drawn or run says nothing on a machine that is shared

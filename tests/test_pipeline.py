@@ -100,7 +100,7 @@ WRONG = {
     "filters = 'strikt'": "filters 'strikt' is not there; did you mean strict?",
     "[clips]\nmin_s = 5\nmax_s = 4": "clips.min_s 5 is above clips.max_s 4",
     "[clips]\nmax_s = 500\n[segments]\nmax_s = 400": "clips.max_s 500 is above segments.max_s 400",
-    "[track]\nmax_gap_frames = 4": "track.detect_every_frames 5 is above track.max_gap_frames 4",
+    "[track]\nmax_gap_frames = 4": "track.detect_every_frames 8 is above track.max_gap_frames 4",
 }
 
 
