@@ -87,7 +87,7 @@ def test_a_folder_with_other_things_is_not_written_to(tmp_path: Path) -> None:
 def test_what_is_no_dataset_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="there is no such folder; `vividhead curate FOLDER --out"):
         read_run(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="is no dataset: run.toml: No such file"):
+    with pytest.raises(DatasetError, match="is no dataset: it has no readable run.toml"):
         read_run(tmp_path)
     for damage in (b"[input\n", b"\xff\xfe"):
         (tmp_path / "run.toml").write_bytes(damage)

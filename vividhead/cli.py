@@ -88,7 +88,7 @@ Verbs = argparse._SubParsersAction  # argparse offers no public name for it
 def _run_options(verb: argparse.ArgumentParser) -> None:
     where = "where units run (default: ray, started on this machine)"
     verb.add_argument("--on", choices=("ray", "local"), default="ray", help=where)
-    verb.add_argument("--address", help="an existing Ray cluster, e.g. ray://head:10001 or auto")
+    verb.add_argument("--address", help="an existing Ray cluster, e.g. head:6379 or auto")
     verb.add_argument("--workers", type=int, help="units at a time on this machine (default: its cores)")
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
@@ -99,7 +99,7 @@ def _add_curate(verbs: "Verbs[argparse.ArgumentParser]") -> None:
         description="Measure footage, judge it by a filters file, and write shards and manifests of what is kept.",
     )  # fmt: skip
     footage = "a folder, a file, a quoted glob, or a source list (.csv .jsonl .parquet with `uri`)"
-    verb.add_argument("footage", help=footage)
+    verb.add_argument("footage", nargs="+", help=footage)
     verb.add_argument("--out", required=True, help="the dataset folder")
     verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
     verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")
@@ -116,12 +116,17 @@ def _curate(asked: argparse.Namespace) -> int:
     from vividhead.progress import Progress
 
     progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
+    if len(asked.footage) > 1:
+        raise UsageError(f"one footage argument is taken, not {len(asked.footage)}; quote a pattern: 'footage/*.mp4'")
     curate(
-        asked.footage, asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
+        asked.footage[0], asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
         workers=asked.workers, address=asked.address, progress=progress,
         forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
     )  # fmt: skip
-    return _print_account(asked.out, asked.json)
+    code = _print_account(asked.out, asked.json)
+    if not asked.json:
+        _show(f"\n{asked.out}/manifest.parquet has a row for each kept clip, {asked.out}/shards their media")
+    return code
 
 
 def _print_account(dataset: str, as_json: bool) -> int:

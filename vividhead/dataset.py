@@ -72,7 +72,7 @@ def read_run(dataset: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
-        what = "there is no such folder" if not dataset.is_dir() else f"run.toml: {fault.strerror}"
+        what = "there is no such folder" if not dataset.is_dir() else f"it has no readable run.toml ({fault.strerror})"
         raise DatasetError(
             f"{dataset} is no dataset: {what}; `vividhead curate FOLDER --out {dataset}` makes one"
         ) from fault
@@ -85,8 +85,6 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
 
     Raises DatasetError for a folder of anything else. Call while holding the lock.
     """
-    ours = (".lock", ".run.toml.")  # the latter half written by a run killed at its very start
-    strangers = [p.name for p in dataset.iterdir() if not p.name.startswith(ours)] if dataset.is_dir() else []
     if (dataset / "run.toml").is_file():
         before = read_run(dataset)
         anew = f"choose another --out, or delete {dataset} to start anew"
@@ -101,10 +99,17 @@ def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None
                 f"{dataset} holds a run over {before['input']['where']!r}, not {where!r}. To add footage, add files "
                 f"there or lines to its source list and run the same command; else {anew}"
             )
-    elif strangers:
-        raise DatasetError(f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out")
     else:
+        refuse_strangers(dataset)
         note_run(dataset, where, pipeline, policy)
+
+
+def refuse_strangers(dataset: Path) -> None:
+    """Raise DatasetError for a folder that holds things but no dataset. A file or no folder at all passes."""
+    ours = (".lock", ".run.toml.")  # the latter half written by a run killed at its very start
+    strangers = [p.name for p in dataset.iterdir() if not p.name.startswith(ours)] if dataset.is_dir() else []
+    if strangers and not (dataset / "run.toml").is_file():
+        raise DatasetError(f"{dataset} is not empty and no dataset (it holds {strangers[0]!r}); choose another --out")
 
 
 def note_run(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None:

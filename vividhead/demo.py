@@ -28,7 +28,7 @@ def demo(out: Path, *, on: str, workers: int | None, address: str | None, progre
     yield f"making footage in {footage} …"
     with hushed():
         made = make_demo_footage(footage, workers=workers or os.cpu_count() or 1)
-    yield f"{len(made)} files, {sum(s.duration_s for s in made):.0f} s of footage; curating on {on} …"
+    yield f"{len(made)} files; curating on {on} …"
     curate(footage, dataset, on=on, workers=workers, address=address, progress=progress)
     found = account(open_dataset(dataset))
     yield ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from vividhead import manifest
 from vividhead.chain import Chain, Failure, Job, Unit
 from vividhead.contain import Fault, Outcome
-from vividhead.dataset import claim, note_run
+from vividhead.dataset import claim, note_run, refuse_strangers
 from vividhead.errors import DatasetError, UsageError
 from vividhead.ingest import find
 from vividhead.ledger import Ledger, sole_writer
@@ -100,6 +100,7 @@ def curate(
         raise UsageError(f"--out {out}: datasets are written to folders; give a local one, or one that all nodes share")
     dataset = Path(out)
     job = Job(dataset=str(dataset.absolute()), here=str(Path.cwd()), pipeline=plan, policy=policy, entry=entry)
+    refuse_strangers(dataset)  # before a lock is laid into somebody's folder
     with sole_writer(dataset):
         claim(dataset, where, plan, policy)
         if retry_failed:
@@ -139,13 +140,14 @@ def _refuse_loss(dataset: Path, chain: Chain) -> None:
     """Raise DatasetError if footage with clips in the dataset is not there any more: its clips would go unseen."""
     if not (dataset / "manifest.parquet").is_file():
         return
-    packed = set(manifest.read(dataset / "manifest.parquet")["uri"].to_pylist())
-    there = {utf8(source.listed.uri) for source in chain.sources if source.outcome != "failed"}
-    gone = sorted(packed - there)
+    packed = manifest.read(dataset / "manifest.parquet").select(["source_id", "uri"]).to_pylist()
+    there = [source for source in chain.sources if source.outcome != "failed"]
+    contents, uris = {s.source_id for s in there}, {utf8(s.listed.uri) for s in there}
+    gone = sorted({row["uri"] for row in packed if row["source_id"] not in contents and row["uri"] not in uris})
     if gone:
         raise DatasetError(
-            f"{len(gone)} files with clips in {dataset} are gone or cannot be read, {gone[0]} first. Bring them back, "
-            "or give --forget-missing to drop their clips from the shards"
+            f"{gone[0]} has clips in {dataset} and is no longer listed, gone or unreadable ({len(gone)} in all). Bring "
+            "it back, or give --forget-missing to drop such clips from the shards"
         )
 
 

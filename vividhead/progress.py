@@ -59,7 +59,8 @@ class _Tally(Progress):
 
     def begin(self, what: str, units: int) -> None:
         self.files = units
-        self.show()
+        if units:
+            self.show()
 
     def footage(self, chain: "Chain", units: "Sequence[Unit]") -> None:
         self.chain = chain

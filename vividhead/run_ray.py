@@ -50,7 +50,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
             log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
         )  # fmt: skip
     except (ConnectionError, ValueError, RuntimeError) as fault:
-        raise UsageError(f"no Ray cluster at {address or 'this machine'}: {fault}") from fault
+        raise UsageError(f"cannot join or start Ray at {address or 'this machine'}: {fault}") from fault
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, ours)  # Ray puts its own in place, which ends in a core dump
     try:

@@ -260,7 +260,7 @@ def funnel(found: Account) -> str:
         share = seconds / found.footage_s if found.footage_s else 0.0
         lines.append(f"{bucket.replace('_', ' '):<14}{_duration(seconds):>10}  {share:>6.1%}")
         for code, part in plain["why"].get(bucket, {}).items():
-            if bucket != "kept":
+            if bucket != "kept" and part >= 0.05:
                 lines.append(f"    {_duration(part):>20}  {code}")
     failed = [s for s in found.sources if s.outcome == "failed" and s.duration_s == 0]
     if failed:
