@@ -129,6 +129,19 @@ def test_files_joined_byte_by_byte_are_refused_for_their_clock(suffix: str, fold
     assert "goes back by 8.0 s" in source.detail
 
 
+def test_a_few_wrong_stamps_are_damage_and_no_broken_clock(folder: Path, tmp_path: Path) -> None:
+    """A cluster of Matroska whose time is 3 s late: the clock leaps and comes back."""
+    data = bytearray((folder / "a.mkv").read_bytes())
+    clusters = [at for at in range(len(data) - 20) if data[at : at + 4] == b"\x1f\x43\xb6\x75"]
+    at = data.index(b"\xe7", clusters[len(clusters) // 2])  # its Timestamp: length, then milliseconds
+    length = data[at + 1] & 0x0F
+    ms = int.from_bytes(data[at + 2 : at + 2 + length], "big")
+    data[at + 2 : at + 2 + length] = (ms + 3000).to_bytes(length, "big")
+    path = tmp_path / "a.mkv"
+    path.write_bytes(bytes(data))
+    assert source_of(path).outcome == "ready"
+
+
 def test_a_cover_picture_is_no_footage(tmp_path: Path) -> None:
     sound_only = write_video(tmp_path / "a.mp4", None, audio=beep(3, 1), audio_rate_hz=48_000)
     cover = tmp_path / "cover.jpg"

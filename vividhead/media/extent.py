@@ -1,7 +1,8 @@
 """From when to when a file's footage lasts, by the times of its packets; and whether that is all it promises."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -20,8 +21,10 @@ DECLARED_AS_A_WHOLE = frozenset(("matroska", "flv", "asf"))
 """Containers whose header says how long the footage is, stream by stream or for all. For others FFmpeg guesses."""
 TEAR_S = Fraction(1, 2)
 """A header may be so much wrong; a file that lacks more is torn."""
-JUMP_S = 1
-"""Decoding times never go back, least of all by so much, unless files were joined byte by byte."""
+JUMP_S, RUN_PACKETS = 1, 25
+"""Decoding times never go back. If they do by so much and go on from there for so many packets, files were joined
+byte by byte; if they only come back from a leap ahead, a part is stamped wrongly."""
+NEVER = -(1 << 62)
 BEAT_PACKETS = 5000
 
 
@@ -48,6 +51,18 @@ class _Lane:
     end: int = 0
     decoded: int | None = None
     """The last packet's decoding time."""
+    run_start: int = 0
+    run_packets: int = 0
+    """Since when, and for how many packets, the clock has gone on evenly."""
+    leapt: bool = False
+    """That run began by a leap ahead."""
+    reached: int = NEVER
+    """How far the clock had gone in the runs before, but for leaps from which it came back."""
+    jump: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put the limit into ticks: rational numbers for every packet would cost more than reading it."""
+        self.jump = math.ceil(JUMP_S / self.base)
 
     def add(self, packet: "Packet[Any]") -> None:
         """Stretch the extent over one more packet."""
@@ -58,15 +73,22 @@ class _Lane:
         self.first, self.end = (stamp, after) if self.first is None else (min(self.first, stamp), max(self.end, after))
 
     def check_clock(self, packet: "Packet[Any]") -> None:
-        """Raise MediaError where decoding times go back."""
+        """Raise MediaError where decoding times go back for good; a few wrong stamps are damage and pass."""
         now = packet.dts if packet.dts is not None else packet.pts
         if now is None:
             return
-        back_s = (self.decoded - now) * self.base if self.decoded is not None and self.decoded > now else 0
-        if back_s > JUMP_S:
-            where = f"goes back by {float(back_s):.1f} s after {float(self.end * self.base):.1f} s"
-            raise MediaError("failed.clock_jumps", f"the clock {where}, as in files joined byte by byte: split it")
+        last = now if self.decoded is None else self.decoded
+        if abs(now - last) > self.jump:
+            came_back = self.leapt and now >= self.reached - self.jump
+            if not came_back and self.run_packets >= RUN_PACKETS:
+                self.reached = max(self.reached, last)
+            self.run_start, self.run_packets, self.leapt = now, 0, now > last
+        self.run_packets += 1
         self.decoded = now
+        if self.run_packets == RUN_PACKETS and self.run_start < self.reached - self.jump:
+            back_s, after_s = ((t * self.base) for t in (self.reached - self.run_start, self.reached))
+            where = f"goes back by {float(back_s):.1f} s after {float(after_s):.1f} s"
+            raise MediaError("failed.clock_jumps", f"the clock {where}, as in files joined byte by byte: split it")
 
     @property
     def base(self) -> Fraction:
