@@ -128,7 +128,7 @@ def test_a_shard_that_is_gone_is_named(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("opened", [open_dataset, Dataset, vividhead.open_dataset])
 def test_what_is_no_dataset_is_refused_on_opening(tmp_path: Path, opened: Callable[[Any], Any]) -> None:
-    with pytest.raises(DatasetError, match="is no dataset: run.toml"):
+    with pytest.raises(DatasetError, match="is no dataset: it has no readable run.toml"):
         opened(tmp_path)
 
 
