@@ -108,8 +108,9 @@ def numbers_of(path: Path, source: Source, start_frame: int = 0, end_frame: int 
 
 def nearest(times_s: Sequence[Fraction], frame: int) -> set[int]:
     """Pictures nearest in time to a grid frame; two where stamps rounded to 1 ms might tell them apart wrongly."""
-    away = [abs(time - Fraction(frame, GRID_FPS)) for time in times_s]
-    return {k for k, distance in enumerate(away) if distance <= min(away) + Fraction(1, 1000)}
+    times_ns = np.array([time.numerator * 10**9 // time.denominator for time in times_s])
+    away_ns = np.abs(times_ns - frame * 10**9 // GRID_FPS)
+    return set(np.flatnonzero(away_ns <= away_ns.min() + 1_000_000).tolist())
 
 
 def remuxed(path: Path, out: Path, **options: object) -> Path:
