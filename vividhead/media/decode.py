@@ -168,18 +168,18 @@ def _whole(
     stamps: list[int] | None = [] if container.format.name == "avi" else None
     started, whole = from_head, False
 
-    def sifted(frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+    def is_whole(frame: VideoFrame) -> bool:
         nonlocal whole
-        for frame in frames:
-            _stamp(frame, stamps)
-            if frame.is_corrupt:
-                log.errors += started
-                whole = False
-            elif frame.key_frame:
-                whole = True
-            if whole and frame.pts is not None:
-                log.pictures += 1
-                yield frame
+        _stamp(frame, stamps)
+        if frame.is_corrupt:
+            log.errors += started
+            whole = False
+        elif not whole:
+            whole = frame.key_frame
+        if not whole or frame.pts is None:
+            return False
+        log.pictures += 1
+        return True
 
     fed = False
     for packet in islice(packets_of(container, [film]), most_packets):
@@ -196,9 +196,9 @@ def _whole(
             continue
         if packet.is_keyframe and not fed:
             fed = started = whole = True
-        yield from sifted(frames)
+        yield from filter(is_whole, frames)
     with suppress(av.error.FFmpegError):
-        yield from sifted(film.codec_context.decode(None))  # what it held when the file broke off
+        yield from filter(is_whole, film.codec_context.decode(None))  # what it held when the file broke off
 
 
 def _stamp(frame: VideoFrame, stamps: list[int] | None) -> None:

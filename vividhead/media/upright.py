@@ -1,6 +1,6 @@
 """Pictures set upright, square, progressive, 8-bit yuv420p in video range, by FFmpeg's filters where need be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import av.error
@@ -31,13 +31,12 @@ class Upright:
         self._graph: Graph | None = None
         self._kind: tuple[object, ...] = ()
 
-    def __call__(self, frame: VideoFrame) -> Iterator[VideoFrame]:
-        """Yield the pictures that are ready once `frame` is in."""
-        if not self._fields:
-            if self._is_plain(frame):
-                yield frame
-                return
-            self._fields = self._deinterlace and frame.interlaced_frame  # some films change half-way
+    def __call__(self, frame: VideoFrame) -> Iterable[VideoFrame]:
+        """The pictures that are ready once `frame` is in."""
+        return (frame,) if not self._fields and self._is_plain(frame) else self._filtered(frame)
+
+    def _filtered(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        self._fields = self._fields or (self._deinterlace and frame.interlaced_frame)  # some films change half-way
         kind = (frame.width, frame.height, frame.format.name, frame.colorspace, _is_full(frame), self._fields)
         if kind != self._kind:
             yield from self.rest()
@@ -72,7 +71,7 @@ class Upright:
             and frame.width == s.width_px
             and frame.height == s.height_px
             and not s.rotation_deg
-            and not _is_full(frame)
+            and frame.color_range != FULL_RANGE
             and not (self._deinterlace and frame.interlaced_frame)
         )
 
@@ -110,4 +109,4 @@ def chain(frame: VideoFrame, time_base: Fraction, steps: list[Step]) -> Graph:
 
 def _is_full(frame: VideoFrame) -> bool:
     """Does 0 mean black and 255 white, as in a JPEG?"""
-    return int(frame.color_range) == FULL_RANGE or frame.format.name.startswith("yuvj")
+    return frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
