@@ -20,7 +20,7 @@ from vividhead.shipped import shipped
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Kind = Literal["pipelines", "filters"]
+Kind = Literal["pipelines", "filters", "pipelines/flashhead"]
 T = TypeVar("T")
 N = TypeVar("N", int, float)
 Section = TypeVar("Section", bound="DataclassInstance")

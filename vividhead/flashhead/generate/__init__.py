@@ -1,0 +1,1 @@
+"""The streaming generator: portraits and sound in, pictures and the sound they belong to out."""
