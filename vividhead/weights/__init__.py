@@ -1,0 +1,11 @@
+"""Third-party model files: what there is, where it lies, whether it is whole. Never fetched silently.
+
+locate(name, checkpoint)     the folder of a model's files
+check_file(name, path)       the path, or the error to raise: missing, cut short, another file
+missing_weights(name, path)  the error for a file that is not there, the same everywhere
+"""
+
+from vividhead.weights.folder import check_file, home, locate, missing_weights
+from vividhead.weights.registry import MODELS, File, Licence, Model, model
+
+__all__ = ["MODELS", "File", "Licence", "Model", "check_file", "home", "locate", "missing_weights", "model"]
