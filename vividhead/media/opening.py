@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import av
 import av.error
@@ -25,6 +25,11 @@ S = TypeVar("S", bound=Stream)
 
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,mxf,h264,hevc,m4v,ivf,obu,wav,mp3,aac,flac,dv"
 """Demuxers we let loose on a stranger's file: no playlists, no text formats, nothing that opens other files."""
+SOUND_CONTAINERS = (
+    f"{CONTAINERS},aiff,au,caf,w64,nut,amr,amrnb,amrwb,ac3,eac3,dts,truehd,mlp,wv,ape,tta,tak,mpc,mpc8,rm,dsf,oma,voc,"
+    "gsm,adx,g722,loas,sbc,iff"
+)
+"""The same for files of which only the sound is wanted."""
 
 MAX_PIXELS = 1 << 26
 """8192 × 8192: a header that promises larger pictures is a mistake or a trap, and no decoder is let near it."""
@@ -56,19 +61,20 @@ def regular_file(path: Path) -> os.stat_result:
     raise MediaError("failed.unreadable", "not a file but a folder, a pipe or a device")
 
 
-def open_media(path: Path) -> InputContainer:
+def open_media(path: Path, wanted: Literal["video", "sound"] = "video") -> InputContainer:
     """Open a file for reading, or raise MediaError saying in a closed code why not.
 
     The name is never taken for an address, a pattern or an option, whatever characters it is made of.
     """
     if regular_file(path).st_size == 0:
         raise MediaError("failed.empty", "the file has no bytes")
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    containers = CONTAINERS if wanted == "video" else SOUND_CONTAINERS
+    options = {"format_whitelist": containers, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         with faults_of(path):
             return av.open(f"file:{path}", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as fault:
-        raise MediaError("failed.unreadable", f"not a readable video file: {type(fault).__name__}") from fault
+        raise MediaError("failed.unreadable", f"not a readable {wanted} file: {type(fault).__name__}") from fault
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
