@@ -3,9 +3,24 @@
 locate(name, checkpoint)     the folder of a model's files
 check_file(name, path)       the path, or the error to raise: missing, cut short, another file
 missing_weights(name, path)  the error for a file that is not there, the same everywhere
+refused_weights(name, path, why)  the error for one that is there but is another
+digest(path)                 the sha256 for manifests and metadata
 """
 
-from vividhead.weights.folder import check_file, home, locate, missing_weights
+from vividhead.weights.fetched import digest
+from vividhead.weights.folder import check_file, home, locate, missing_weights, refused_weights
 from vividhead.weights.registry import MODELS, File, Licence, Model, model
 
-__all__ = ["MODELS", "File", "Licence", "Model", "check_file", "home", "locate", "missing_weights", "model"]
+__all__ = [
+    "MODELS",
+    "File",
+    "Licence",
+    "Model",
+    "check_file",
+    "digest",
+    "home",
+    "locate",
+    "missing_weights",
+    "model",
+    "refused_weights",
+]

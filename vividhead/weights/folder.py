@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import struct
 from pathlib import Path
 
@@ -31,14 +32,13 @@ def locate(name: str, checkpoint: Path | None = None) -> Path:
 
 
 def missing_weights(name: str, path: Path) -> VividHeadError:
-    """The error for a model's file that is not at `path`: what it is, its size and licence, the command that gets it."""
-    wanted = model(name)
-    file = _file_at(wanted, path)
-    size = file.size_bytes if file and file.size_bytes else wanted.size_bytes
-    return VividHeadError(
-        f"{path} is not there: {wanted.role}, {human(size)}, {licence_line(wanted)}.\n"
-        f"Get it with: {_command(wanted, path)}"
-    )
+    """The error for a model's file that is not at `path`: what it is, size, licence, and the command that gets it."""
+    return VividHeadError(f"{path} is not there: {_wanted(name, path)}.\nGet it with: {_command(model(name), path)}")
+
+
+def refused_weights(name: str, path: Path, why: str) -> VividHeadError:
+    """The error for a file at `path` that is not the model's; `why` goes on from the path, such as `is cut short`."""
+    return VividHeadError(f"{path} {why}: no {_wanted(name, path)}.\nGet it again with: {_command(model(name), path)}")
 
 
 def check_file(name: str, path: Path) -> Path:
@@ -53,7 +53,7 @@ def check_file(name: str, path: Path) -> Path:
         raise missing_weights(name, path)
     wrong = fault_in(path, file.size_bytes if file else None)
     if wrong:
-        raise VividHeadError(f"{path} {wrong}: no {wanted.role}.\nGet it again with: {_command(wanted, path)}")
+        raise refused_weights(name, path, wrong)
     return path
 
 
@@ -95,13 +95,19 @@ def licence_line(wanted: Model) -> str:
 
 
 def human(size_bytes: int) -> str:
-    """A size as people read it: 6.11 GB, 357 bytes, or `size unknown` for 0."""
-    if not size_bytes:
-        return "size unknown"
+    """A size as people read it: 6.11 GB, 357 bytes."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= scale:
             return f"{size_bytes / scale:.3g} {unit}"
     return f"{size_bytes} bytes"
+
+
+def _wanted(name: str, path: Path) -> str:
+    """What should be at `path`, its size and its licence."""
+    wanted = model(name)
+    file = _file_at(wanted, path)
+    size = file.size_bytes if file else wanted.size_bytes
+    return f"{wanted.role}, {human(size)}, {licence_line(wanted)}"
 
 
 def _file_at(wanted: Model, path: Path) -> File | None:
@@ -116,5 +122,5 @@ def _command(wanted: Model, path: Path) -> str:
     command = f"vividhead weights fetch {wanted.name}"
     if folder.parts[-depth:] == within.parts:
         root = folder.parents[depth - 1]
-        command += "" if root == home() else f" --to {root}"
+        command += "" if root == home() else f" --to {shlex.quote(str(root))}"
     return command + ("" if wanted.licence.commercial else " --accept-licence")

@@ -1,15 +1,17 @@
 """Every third-party model file that VividHead can use: what it is, where it comes from, under which licence.
 
-Sizes and digests were read in public manifests that agree with one another; what was found in none is None and is
-recorded when it is fetched. Nothing here is downloaded before `vividhead weights fetch` is typed.
+Sizes and digests were read in public manifests that agree with one another; a digest found in none is None and is
+recorded when the file is fetched. Nothing here is downloaded before `vividhead weights fetch` is typed.
 """
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from vividhead.errors import UsageError
 
 _FLASHHEAD = "https://huggingface.co/Soul-AILab/SoulX-FlashHead-1_3B/resolve/59119b6c681230c3eeee157e224ae1941746711e"
 _WAV2VEC = "https://huggingface.co/facebook/wav2vec2-base-960h/resolve/22aad52d435eb6dbaf354bdad9b0da84ce7d6156"
+_LIGHT_ASD = "https://raw.githubusercontent.com/Junhua-Liao/Light-ASD/ed38c232de5efe0261dbd68627c0ade7cdfe14eb"
 _DIT = "diffusion_pytorch_model.safetensors"
 
 
@@ -26,12 +28,18 @@ class Licence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of a model."""
+    """One file of a model, or the archive that holds a model's files."""
 
     name: str
     address: str
-    size_bytes: int | None = None
+    """Where the publisher keeps it; empty for a file that comes out of the model's archive."""
+    size_bytes: int
     sha256: str | None = None
+    """None where no digest is published."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that would leave its folder."""
+        _within(self.name, parts=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +55,24 @@ class Model:
     files: tuple[File, ...]
     used_by: tuple[str, ...] = field(default=())
     """What needs it, in the user's words."""
+    archive: File | None = None
+    """The zip that the publisher keeps the files in."""
+
+    def __post_init__(self) -> None:
+        """Refuse a folder that would leave the weights folder."""
+        _within(self.folder, parts=4)
 
     @property
     def size_bytes(self) -> int:
-        """Size of all files whose size is known."""
-        return sum(file.size_bytes or 0 for file in self.files)
+        """Size of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def _within(name: str, parts: int) -> None:
+    path = PurePosixPath(name)
+    plain = str(path) == name and not path.is_absolute() and "\\" not in name and ".." not in path.parts
+    if not plain or not 1 <= len(path.parts) <= parts:
+        raise UsageError(f"{name!r} is no name of a file or folder within a weights folder")
 
 
 _APACHE = Licence(name="Apache-2.0", commercial=True)
@@ -101,7 +122,8 @@ MODELS = (
         licence=Licence(
             name="LTX-Video Open Weights License 0.X",
             commercial=None,
-            note="Lightricks' own terms, not Apache: read https://huggingface.co/Lightricks/LTX-Video before commercial use",
+            note="Lightricks' own terms with restrictions of use, not Apache like the rest of the checkpoint;"
+            " read them at https://huggingface.co/Lightricks/LTX-Video",
         ),
         used_by=("generate (lite)",),
         files=(
@@ -153,6 +175,91 @@ MODELS = (
                 address=f"{_WAV2VEC}/model.safetensors",
                 size_bytes=377_607_901,
                 sha256="8aa76ab2243c81747a1f832954586bc566090c83a0ac167df6f31f0fa917d74a",
+            ),
+        ),
+    ),
+    Model(
+        name="syncnet",
+        role="SyncNet v2, for LSE-C and LSE-D as papers report them",
+        folder="syncnet",
+        licence=Licence(
+            name="not stated",
+            commercial=None,
+            note="the reference code is MIT, but its authors state no licence for these weights;"
+            " ask at https://www.robots.ox.ac.uk/~vgg/software/lipsync/",
+        ),
+        used_by=("curate (lip_sync backend syncnet)",),
+        files=(
+            File(
+                name="syncnet_v2.model",
+                address="https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",
+                size_bytes=54_573_114,
+                sha256="961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
+            ),
+        ),
+    ),
+    Model(
+        name="light-asd",
+        role="Light-ASD tuned on TalkSet: who in view is speaking",
+        folder="light-asd",
+        licence=Licence(name="MIT", commercial=True),
+        used_by=("curate (active_speaker)",),
+        files=(
+            File(
+                name="finetuning_TalkSet.model",
+                address=f"{_LIGHT_ASD}/weight/finetuning_TalkSet.model",
+                size_bytes=4_175_289,
+                sha256="efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
+            ),
+        ),
+    ),
+    Model(
+        name="buffalo_l",
+        role="InsightFace buffalo_l: face detector, landmarks, ArcFace identity, age and gender",
+        folder="insightface/models/buffalo_l",
+        licence=Licence(
+            name="InsightFace models",
+            commercial=False,
+            note="non-commercial research only (the code is MIT, the models are not);"
+            " see https://github.com/deepinsight/insightface",
+        ),
+        used_by=("curate (identity backend insightface, attributes)",),
+        archive=File(
+            name="buffalo_l.zip",
+            address="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
+            size_bytes=288_621_354,
+            sha256="80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
+        ),
+        files=(
+            File(
+                name="det_10g.onnx",
+                address="",
+                size_bytes=16_923_827,
+                sha256="5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91",
+            ),
+            File(
+                name="w600k_r50.onnx",
+                address="",
+                size_bytes=174_383_860,
+                sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+            ),
+            File(
+                name="1k3d68.onnx",
+                address="",
+                size_bytes=143_607_619,
+                sha256="df5c06b8a0c12e422b2ed8947b8869faa4105387f199c477af038aa01f9a45cc",
+            ),
+            File(
+                name="2d106det.onnx",
+                address="",
+                size_bytes=5_030_888,
+                sha256="f001b856447c413801ef5c42091ed0cd516fcd21f2d6b79635b1e733a7109dbf",
+            ),
+            File(
+                name="genderage.onnx",
+                address="",
+                size_bytes=1_322_532,
+                sha256="4fde69b1c810857b88c64a335084f1c3fe8f01246c9a191b48c7bb756d6652fb",
             ),
         ),
     ),

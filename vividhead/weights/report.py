@@ -1,0 +1,105 @@
+"""What `vividhead weights` shows: every model with what is there of it, and how far a download has come."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from vividhead.weights.folder import fault_in, home, human
+from vividhead.weights.registry import MODELS, File, Model
+
+_COMMERCIAL = {True: "yes", False: "NO", None: "not settled"}
+_LIVE_EVERY_S, _LINE_EVERY_S = 0.2, 10.0
+
+
+def table(folder: Path | None = None) -> list[str]:
+    """One line for each known model: what is there, its size and licence, and what needs it."""
+    root = folder or home()
+    rows = [("", "model", "size", "licence", "commercial use", "needed by")]
+    for known in MODELS:
+        licence, used = known.licence, ", ".join(known.used_by)
+        size = human(known.size_bytes)
+        rows.append((_state(known, root), known.name, size, licence.name, _COMMERCIAL[licence.commercial], used))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
+    ]
+    return [f"in {root} (size and header looked at; `vividhead weights verify` reads all bytes)", *lines]
+
+
+def listing(folder: Path | None = None) -> list[dict[str, object]]:
+    """The same with every file, for scripts."""
+    root = folder or home()
+    return [_listed(known, root) for known in MODELS]
+
+
+def _listed(known: Model, root: Path) -> dict[str, object]:
+    folder = root / known.folder
+    return {
+        "name": known.name,
+        "role": known.role,
+        "state": _state(known, root),
+        "folder": str(folder),
+        "bytes": known.size_bytes,
+        "licence": known.licence.name,
+        "commercial_use": known.licence.commercial,
+        "licence_note": known.licence.note,
+        "needed_by": list(known.used_by),
+        "files": [
+            {
+                "name": file.name,
+                "state": _file_state(file, folder),
+                "bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "address": file.address or (known.archive.address if known.archive else ""),
+            }
+            for file in known.files
+        ],
+    }
+
+
+def _state(known: Model, root: Path) -> str:
+    """`present`, `absent`, `wrong` (cut short or another file) or `part` (some files are there)."""
+    states = {_file_state(file, root / known.folder) for file in known.files}
+    return "wrong" if "wrong" in states else "part" if len(states) > 1 else states.pop()
+
+
+def _file_state(file: File, folder: Path) -> str:
+    path = folder / file.name
+    if not path.is_file():
+        return "absent"
+    return "wrong" if fault_in(path, file.size_bytes) else "present"
+
+
+class Meter:
+    """How far a download has come: a live line on a terminal, a plain line every ten seconds in a log."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        """Write to `stream`."""
+        self.stream = stream
+        self.file, self.began, self.began_bytes, self.shown = "", 0.0, 0, 0.0
+        self.is_open = False
+
+    def __call__(self, file: str, done: int, total: int) -> None:
+        """Hear that `done` of `total` bytes of `file` are there."""
+        now = time.monotonic()
+        if file != self.file:
+            self.file, self.began, self.began_bytes, self.shown = file, now, done, now
+        live = self.stream.isatty()
+        if now - self.shown < (_LIVE_EVERY_S if live else _LINE_EVERY_S) and not (live and done == total):
+            return
+        self.shown = now
+        rate = (done - self.began_bytes) / max(now - self.began, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if rate else ""
+        text = (
+            f"{file}: {human(done)}" + (f" of {human(total)}" if total else "") + f", {human(int(rate))} a second{left}"
+        )
+        self.stream.write(f"\r\x1b[2K{text}" if live else f"{text}\n")
+        self.stream.flush()
+        self.is_open = live
+
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        self.stream.write(f"\n{line}\n" if self.is_open else f"{line}\n")
+        self.stream.flush()
+        self.is_open = False
