@@ -20,10 +20,8 @@ def table(folder: Path | None = None) -> list[str]:
         licence, used = known.licence, ", ".join(known.used_by)
         size = human(known.size_bytes)
         rows.append((_state(known, root), known.name, size, licence.name, _COMMERCIAL[licence.commercial], used))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
-    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [f"in {root} (size and header looked at; `vividhead weights verify` reads all bytes)", *lines]
 
 
@@ -91,9 +89,7 @@ class Meter:
         self.shown = now
         rate = (done - self.began_bytes) / max(now - self.began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
-        text = (
-            f"{file}: {human(done)}" + (f" of {human(total)}" if total else "") + f", {human(int(rate))} a second{left}"
-        )
+        text = f"{file}: {human(done)} of {human(total)}, {human(int(rate))} a second{left}"
         self.stream.write(f"\r\x1b[2K{text}" if live else f"{text}\n")
         self.stream.flush()
         self.is_open = live
