@@ -265,7 +265,7 @@ def _add_weights(verbs: "Verbs[argparse.ArgumentParser]") -> None:
     agree = "agree to licences that restrict use or are not stated"
     fetched.add_argument("--accept-licence", action="store_true", help=agree)
     fetched.set_defaults(verb=_weights_fetch)
-    verified = what.add_parser("verify", help="hold files against published sizes and digests; exit code 1 if any fails")
+    verified = what.add_parser("verify", help="hold files against published digests; exit code 1 if any fails")
     verified.add_argument("name", nargs="?", help="one model (default: all that are there)")
     verified.add_argument("--dir", type=Path, help=where)
     verified.set_defaults(verb=_weights_verify)

@@ -1,10 +1,10 @@
 """Third-party model files: what there is, where it lies, whether it is whole. Never fetched silently.
 
-locate(name, checkpoint)     the folder of a model's files
-check_file(name, path)       the path, or the error to raise: missing, cut short, another file
-missing_weights(name, path)  the error for a file that is not there, the same everywhere
-refused_weights(name, path, why)  the error for one that is there but is another
-digest(path)                 the sha256 for manifests and metadata
+locate(name, checkpoint)          the folder of a model's files
+check_file(name, path)            the path, or the error to raise: missing, cut short, another file
+missing_weights(name, path)       the error for a file that is not there, the same everywhere
+refused_weights(name, path, why)  the error for one that is there and is another
+digest(path)                      the sha256 for manifests and metadata
 """
 
 from vividhead.weights.fetched import digest

@@ -1,4 +1,4 @@
-"""One file over HTTP into a part file: resumed where it was cut, stopped when it grows beyond its published size."""
+"""One file over HTTP into a part file: resumed where it was cut, refused when it has another size than published."""
 
 import http.client
 import time
@@ -11,8 +11,8 @@ from typing import IO
 
 from vividhead.errors import StorageError, VividHeadError
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and, where known, the bytes that there will be."""
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are there and the bytes that there will be."""
 
 TRIES = 5
 """Attempts in a row that may bring nothing before we give up."""
@@ -38,38 +38,31 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def download(address: str, part: Path, published_bytes: int | None, resume: bool, progress: Progress) -> None:
+def download(address: str, part: Path, size_bytes: int, resume: bool, progress: Progress) -> None:
     """Bring `address` into `part`, going on from the bytes that are there if `resume` (its digest must be known).
 
     Raises NotThereError, StorageError, or VividHeadError that says how far it came; the part is kept for the next run.
     """
     if not address.startswith(("https://", "http://")):
         raise VividHeadError(f"{address} is no https or http address")
-    if not resume:
+    if not resume or _size(part) > size_bytes:
         part.unlink(missing_ok=True)
     failures, why = 0, ""
-    while failures < TRIES:
+    while (before := _size(part)) < size_bytes:
+        if failures == TRIES:
+            raise VividHeadError(f"{address}: {why}; run the same command again to go on after {before:,} bytes")
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
-        before = _size(part)
-        if published_bytes and before == published_bytes:
-            return
         try:
-            expected = _attempt(address, part, published_bytes, progress)
+            _attempt(address, part, size_bytes, progress)
+            why = f"the connection was cut after {_size(part):,} of {size_bytes:,} bytes"
         except (http.client.HTTPException, OSError) as fault:  # of the network; those of the disk are StorageError
             why = _reason(fault, address)
-            if isinstance(fault, urllib.error.HTTPError) and fault.code == 416:
-                part.unlink(missing_ok=True)  # it holds more than the file there
-        else:
-            if _size(part) == expected:
-                return
-            why = f"the connection was cut after {_size(part):,} of {expected:,} bytes"
         failures = 0 if _size(part) > before else failures + 1
-    raise VividHeadError(f"{address}: {why}; run the same command again to go on from {_size(part):,} bytes")
 
 
-def _attempt(address: str, part: Path, published_bytes: int | None, progress: Progress) -> int:
-    """Append what one request brings; returns the bytes that the whole file should have."""
+def _attempt(address: str, part: Path, size_bytes: int, progress: Progress) -> None:
+    """Append what one request brings; it may be cut short. Raises VividHeadError for a file of another size."""
     have = _size(part)
     headers = {"User-Agent": "vividhead", "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     request = urllib.request.Request(address, headers=headers)  # noqa: S310 - `download` has checked the scheme
@@ -77,29 +70,27 @@ def _attempt(address: str, part: Path, published_bytes: int | None, progress: Pr
         if have and (answer.status != 206 or not (answer.headers["Content-Range"] or "").startswith(f"bytes {have}-")):
             have = 0  # the server sends the file from its beginning
         length = answer.headers["Content-Length"]
-        announced = have + int(length) if length and length.isdecimal() else None
-        total = published_bytes or announced
-        whole = announced in (None, total) and _pour(answer, part, have, total, progress)
+        announced = have + int(length) if length and length.isdecimal() else size_bytes
+        whole = announced == size_bytes and _pour(answer, part, have, size_bytes, progress)
     if not whole:
         part.unlink(missing_ok=True)
-        has = f"{announced:,}" if announced not in (None, total) else "more"
-        raise VividHeadError(f"{address} has {has} bytes, the published file {total:,}: another file, nothing was kept")
-    return _size(part) if total is None else total
+        has = f"{announced:,}" if announced != size_bytes else "more"
+        raise VividHeadError(f"{address} has {has} bytes, the published file {size_bytes:,}: nothing was kept of it")
 
 
-def _pour(answer: http.client.HTTPResponse, part: Path, have: int, total: int | None, progress: Progress) -> bool:
-    """Write an answer's body after the first `have` bytes; False as soon as it grows beyond `total`."""
+def _pour(answer: http.client.HTTPResponse, part: Path, have: int, size_bytes: int, progress: Progress) -> bool:
+    """Write an answer's body after the first `have` bytes; False as soon as it grows beyond the file's size."""
     with _writable(part, "ab" if have else "wb") as file:
         while chunk := answer.read(_CHUNK_BYTES):
             have += len(chunk)
-            if total is not None and have > total:
+            if have > size_bytes:
                 return False
             try:
                 file.write(chunk)
                 file.flush()
             except OSError as fault:
                 raise StorageError(f"cannot write {part}: {fault.strerror}") from fault
-            progress(have, total)
+            progress(have, size_bytes)
     return True
 
 
@@ -115,10 +106,8 @@ def _reason(fault: Exception, address: str) -> str:
     if not isinstance(fault, urllib.error.HTTPError):
         return f"no connection ({getattr(fault, 'reason', None) or fault or type(fault).__name__})"
     if fault.code in (404, 410):
-        raise NotThereError(
-            f"{address}: not found (HTTP {fault.code}); --from names another folder or address"
-        ) from fault
-    if fault.code not in _RETRIED and fault.code != 416:
+        raise NotThereError(f"{address}: not found (HTTP {fault.code}); --from names another source") from fault
+    if fault.code not in _RETRIED:
         raise VividHeadError(f"{address}: refused (HTTP {fault.code} {fault.reason})") from fault
     return f"HTTP {fault.code} {fault.reason}"
 
