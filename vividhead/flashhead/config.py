@@ -4,12 +4,13 @@
 ours, small enough to learn and to speak on a CPU with nothing to download.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Literal
 
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
-from vividhead.settings import Mistakes, filled, quantity, read_settings, setting
+from vividhead.settings import Mistakes, filled, options, plain, quantity, read_settings, setting, shipped_names
 
-CONFIGS = "pipelines/flashhead"
+CONFIGS: Literal["pipelines/flashhead"] = "pipelines/flashhead"
 AUDIO_WINDOW_FRAMES = 5
 """Audio features that belong to one picture: its own and two on either side."""
 AUDIO_TOKENS = 32
@@ -130,6 +131,32 @@ def load_config(name_or_path: str) -> FlashHeadConfig:
         _check_geometry(config, mistakes)
     mistakes.raise_any(name_or_path)
     return config
+
+
+def is_shipped(config: FlashHeadConfig) -> bool:
+    """Whether it is what the shipped file of its name says."""
+    return config.name in shipped_names(CONFIGS) and load_config(config.name) == config
+
+
+def as_toml(config: FlashHeadConfig) -> str:
+    """The file that `load_config` reads back, each option with its unit, range and meaning."""
+    text = "# Each comment gives unit, legal range (both ends included) and meaning.\n"
+    for member in fields(config):
+        section = getattr(config, member.name)
+        if not is_dataclass(section) or isinstance(section, type):
+            continue
+        doc = (section.__doc__ or "").rstrip(".")
+        text += f"\n[{member.name}]  # {doc[0].lower()}{doc[1:]}\n"
+        for name, option in options(section).items():
+            legal = f"{option.legal}: " if option.legal else ""
+            text += f"{name} = {_literal(getattr(section, name))}  # {legal}{option.meaning}\n"
+    return text
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value}"'
+    return plain(value) if isinstance(value, int) else repr(value)
 
 
 def _check_geometry(config: FlashHeadConfig, mistakes: Mistakes) -> None:

@@ -46,7 +46,8 @@ class Attention(nn.Module):
 
     def parted(self, x_BND: Tensor) -> Tensor:
         """[B, N, dim] → [B, N, heads, head width]."""
-        return x_BND.unflatten(-1, (self.heads, -1))
+        heads: Tensor = x_BND.unflatten(-1, (self.heads, -1))
+        return heads
 
     def out(self, q_BNHD: Tensor, memory: Memory) -> Tensor:
         """Attend from `q` to keys and values [B, heads, M, head width]."""
@@ -92,7 +93,8 @@ class CrossAttention(Attention):
         """Attend from each latent frame to its audio."""
         frames = x_BND.unflatten(1, (latent_frames, -1)).flatten(0, 1)
         attended = self.out(self.parted(self.norm_q(self.q(frames))), memory)
-        return attended.unflatten(0, (-1, latent_frames)).flatten(1, 2)
+        joined: Tensor = attended.unflatten(0, (-1, latent_frames)).flatten(1, 2)
+        return joined
 
 
 def modulated(x_BND: Tensor, shift_B1D: Tensor, scale_B1D: Tensor) -> Tensor:
@@ -120,7 +122,8 @@ class Block(nn.Module):
         e = (self.modulation + time_B6D).chunk(6, 1)
         x_BND = x_BND + e[2] * self.self_attn(modulated(x_BND, e[0], e[1]), tables_2ND)
         x_BND = x_BND + self.cross_attn(self.norm3(x_BND), memory, frames)
-        return x_BND + e[5] * self.ffn(modulated(x_BND, e[3], e[4]))
+        fed: Tensor = self.ffn(modulated(x_BND, e[3], e[4]))
+        return x_BND + e[5] * fed
 
 
 class Head(nn.Module):
@@ -196,9 +199,7 @@ class Dit(nn.Module):
         audio_BTAD = self.audio_proj(context_BFWLC.to(self.patch_embedding.weight.dtype))
         return [block.cross_attn.memory(audio_BTAD) for block in self._blocks()]
 
-    def velocity(
-        self, x_BCTHW: Tensor, time_BD: Tensor, memories: list[Memory], reference_BCTHW: Tensor
-    ) -> Tensor:
+    def velocity(self, x_BCTHW: Tensor, time_BD: Tensor, memories: list[Memory], reference_BCTHW: Tensor) -> Tensor:
         """As `forward`, with the time embedded and the audio remembered already."""
         patches = self.patch_embedding(torch.cat((x_BCTHW, reference_BCTHW), 1))
         _, _, frames, rows, columns = patches.shape
@@ -208,7 +209,8 @@ class Dit(nn.Module):
         for block, memory in zip(self._blocks(), memories, strict=True):
             x_BND = block(x_BND, time_B6D, memory, tables, frames)
         side = self.config.dit.patch_side
-        out = self.head(x_BND, time_BD).unflatten(1, (frames, rows, columns)).unflatten(-1, (side, side, -1))
+        out_BND: Tensor = self.head(x_BND, time_BD)
+        out = out_BND.view(-1, frames, rows, columns, side, side, self.config.dit.latent_channels)
         return out.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
     def _blocks(self) -> list[Block]:

@@ -1,0 +1,114 @@
+"""One chunk for a batch of streams, as tensors alone: sound → features → denoising → pictures → what comes after.
+
+No Python value depends on a tensor's content and no shape on how far a stream is, so that the whole of it is one CUDA
+graph for each batch size. Streams do not touch each other.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from vividhead.flashhead.model.audio_cache import context_BFWLC
+from vividhead.flashhead.model.colour import matched
+from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.model.sampler import Schedule, denoised
+
+Mark = Callable[[str], None]
+"""Called with the name of each phase when it ends; a benchmark's clock."""
+PHASES = ("audio", "dit", "decode", "colour", "encode", "pictures")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkBatch:
+    """What a batch of streams brings to a chunk; T are its latent frames."""
+
+    windows_BS: Tensor
+    """16 kHz sound of the audio cache that ends with the chunk, float32."""
+    noises_BSCTHW: Tensor
+    """Noise of the start and of each step, of the sampler's `drawn`."""
+    motion_BCTHW: Tensor
+    """Latents taken over, padded with zeros to T."""
+    is_motion_B1T11: Tensor
+    """Which of them are taken over, bool."""
+    reference_BCTHW: Tensor
+    """Latents of the portrait, repeated as a still video."""
+    colour_mean_B3111: Tensor
+    colour_deviation_B3111: Tensor
+    """Lab moments of the portrait."""
+    end_frame_B: Tensor
+    """Pictures of the chunk up to which the stream goes on, int64; fewer than all at the end of an utterance."""
+
+    def row(self, size: int) -> "ChunkBatch":
+        """The first `size` rows."""
+        return ChunkBatch(**{f.name: getattr(self, f.name)[:size] for f in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkResult:
+    """What a chunk leaves."""
+
+    video_B3THW: Tensor
+    """All its pictures, motion frames too, colours matched, float32 -1 … 1."""
+    frames_BTHWC: Tensor
+    """Its new pictures, uint8."""
+    motion_BCTHW: Tensor
+    """Latents of its last pictures, which the next chunk takes over."""
+
+
+class ChunkGenerator:
+    """Makes chunks with one model."""
+
+    def __init__(self, model: FlashHead) -> None:
+        """Embed the timesteps, which are the same for every chunk."""
+        self.model = model
+        config = model.config
+        self.schedule = Schedule.few(config.sampler.steps, config.sampler.shift)
+        with torch.inference_mode():
+            steps = torch.tensor(self.schedule.timesteps, device=model.device)
+            self._times_SD = model.dit.time(steps.float())
+
+    @torch.inference_mode()
+    def __call__(self, batch: ChunkBatch, mark: Mark = lambda phase: None) -> ChunkResult:
+        """Make the next chunk of every stream in the batch."""
+        config = self.model.config
+        features = self.model.audio.features(batch.windows_BS)
+        context = context_BFWLC(features, frames=config.stream.frames_per_chunk)
+        mark("audio")
+        latents = self.latents(context, batch)
+        mark("dit")
+        video = self.model.codec.decode(latents)
+        mark("decode")
+        colours = (batch.colour_mean_B3111, batch.colour_deviation_B3111)
+        video = matched(video, colours, config.stream.colour_strength)
+        mark("colour")
+        motion = self.model.codec.encode(_ending_at(video, batch.end_frame_B, config.motion_frames).to(latents.dtype))
+        mark("encode")
+        frames = as_pictures(video[:, :, config.motion_frames :])
+        mark("pictures")
+        return ChunkResult(video_B3THW=video, frames_BTHWC=frames, motion_BCTHW=motion)
+
+    def latents(self, context: Tensor, batch: ChunkBatch) -> Tensor:
+        """Latents [B, C, T, H, W] of the chunk whose audio context is given."""
+        dit = self.model.dit
+        memories = dit.audio_memories(context)
+
+        def velocity(x_BCTHW: Tensor, step: int) -> Tensor:
+            return dit.velocity(x_BCTHW, self._times_SD[step, None], memories, batch.reference_BCTHW)
+
+        noises_SBCTHW = batch.noises_BSCTHW.transpose(0, 1)
+        return denoised(velocity, noises_SBCTHW, batch.motion_BCTHW, batch.is_motion_B1T11, self.schedule)
+
+
+def _ending_at(video_B3THW: Tensor, end_B: Tensor, count: int) -> Tensor:
+    """`count` pictures of each row that end before picture `end`."""
+    wanted_BT = end_B[:, None] - count + torch.arange(count, device=end_B.device)
+    index = wanted_BT[:, None, :, None, None].expand(-1, 3, -1, *video_B3THW.shape[-2:])
+    return video_B3THW.gather(2, index)
+
+
+def as_pictures(video_B3THW: Tensor) -> Tensor:
+    """Video -1 … 1 → uint8 [B, T, H, W, 3], rounded to nearest."""
+    scaled = ((video_B3THW.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return scaled.permute(0, 2, 3, 4, 1).contiguous()

@@ -1,0 +1,78 @@
+"""A whole FlashHead: transformer, video codec and audio encoder of one configuration, and where they came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
+from vividhead.flashhead.model.checkpoint import config_in, import_dit
+from vividhead.flashhead.model.codecs import VideoCodec, load_codec, random_codec
+from vividhead.flashhead.model.dit import Dit, initialise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlashHead:
+    """A model ready to generate."""
+
+    config: FlashHeadConfig
+    dit: Dit
+    codec: VideoCodec
+    audio: AudioEncoder
+    checkpoint_sha256: str = ""
+    """Digest of the transformer's file; empty for random weights."""
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether nobody has trained this model."""
+        return not self.checkpoint_sha256
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.dit.patch_embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its latents."""
+        return self.dit.patch_embedding.weight.dtype
+
+
+def default_device() -> str:
+    """The first GPU, or the CPU where there is none."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_flashhead(folder: Path, name: str | None = None, device: str | None = None) -> FlashHead:
+    """Read a checkpoint folder (`Model_Nano/`, `Model_Lite/` or `Model_Pro/`, and what goes with it).
+
+    `name` picks a model where the folder holds several. Computes in bfloat16 on a GPU and in float32 on a CPU.
+    Raises VividHeadError naming the file that is missing, cut short or of another model.
+    """
+    config = config_in(folder, name)
+    dit, digest = import_dit(folder, config)
+    return _ready(config, dit, load_codec(config, folder), load_audio_encoder(config, folder), digest, device)
+
+
+def random_flashhead(config: FlashHeadConfig, seed: int = 0, device: str | None = None) -> FlashHead:
+    """A model of the real shapes that nobody has trained: for trials and for measuring speed."""
+    dit = initialise(Dit(config), seed)
+    return _ready(config, dit, random_codec(config, seed), random_audio_encoder(config, seed), "", device)
+
+
+def _ready(
+    config: FlashHeadConfig, dit: Dit, codec: VideoCodec, audio: AudioEncoder, digest: str, device: str | None
+) -> FlashHead:
+    """Fused, frozen, on its device and in its precision. The audio encoder stays in float32."""
+    where = device or default_device()
+    dtype = torch.float32 if where == "cpu" else torch.bfloat16
+    for module in (codec, audio):
+        module.requires_grad_(False).eval()
+    return FlashHead(
+        config=config,
+        dit=dit.for_generation().to(where, dtype),
+        codec=codec.to(where, dtype),
+        audio=audio.to(where),
+        checkpoint_sha256=digest,
+    )
