@@ -6,7 +6,7 @@ The only owner of PyAV and ffmpeg-python. Everything above sees upright, square-
 from vividhead.media.decode import GridFrame, Picture, key_frames, pictures
 from vividhead.media.encode import ClipWriter, EncodeOptions, flac
 from vividhead.media.probe import Probe, probe
-from vividhead.media.sound import sound
+from vividhead.media.sound import all_sound, sound
 
 __all__ = [
     "ClipWriter",
@@ -14,6 +14,7 @@ __all__ = [
     "GridFrame",
     "Picture",
     "Probe",
+    "all_sound",
     "flac",
     "key_frames",
     "pictures",

@@ -1,4 +1,4 @@
-"""Sound of a file as 16 kHz mono on the source's clock, sample-exact against the grid."""
+"""Sound of a file as 16 kHz mono: spans on the source's clock, exact to the sample, or all of it in a row."""
 
 import math
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from vividhead.errors import MediaError
 from vividhead.media.opening import audio_stream, open_media, packets_of, seek
+from vividhead.media.resample import MAX_RATE_HZ, MIN_RATE_HZ, Resampler
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Source
 
 PREROLL_S = 1
@@ -21,6 +23,11 @@ SEEK_BACK_S = (1, 10, 60)
 """How far before that to begin reading, tried in turn before reading from the file's head."""
 MAX_SLIP_S = Fraction(1, 200)
 """Packets whose stamp and sample count disagree by more are placed anew (a gap or a jump), less is jitter."""
+
+MAX_JITTER_S = Fraction(1, 10)
+"""The same where no picture goes with the sound: live recordings stamp packets by the time they arrived."""
+LONGEST_PAUSE_S = 60
+"""A longer time without a packet is a wrong stamp and no pause."""
 
 LOUD, MIDDLE, SIDE = 1.0, math.sqrt(1 / 2), 0.5
 CHANNEL_WEIGHTS = {
@@ -49,6 +56,64 @@ def sound(path: Path, source: Source, start_frame: int, end_frame: int) -> NDArr
     skip = start_frame * SAMPLES_PER_FRAME - first_s * SAMPLE_RATE_HZ
     count = (end_frame - start_frame) * SAMPLES_PER_FRAME
     return np.clip(native_S[skip : skip + count], -1, 1).astype(np.float32, copy=False)
+
+
+def all_sound(path: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield all sound of a file, with or without pictures, about a second at a time: float32 mono 16 kHz, -1 … 1.
+
+    It begins with the file's first sample. Pauses for which there are no packets (as in recorded calls) are zeros.
+    Memory stays flat. Raises MediaError where there is no sound to read.
+    """
+    with open_media(path, "sound") as container:
+        voice = audio_stream(container)
+        if voice is None:
+            if container.streams.audio:
+                raise MediaError("failed.unsupported_codec", "there is no decoder for its sound")
+            raise MediaError("failed.no_audio", "the file has no sound")
+        rate = voice.codec_context.sample_rate or SAMPLE_RATE_HZ
+        if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+            raise MediaError("failed.unsupported_codec", f"its sound has {rate} samples a second")
+        resampler, heard = Resampler(rate), False
+        for samples_S in _by_the_second(_in_a_row(container, voice, rate), rate):
+            heard = True
+            sane_S = np.clip(np.nan_to_num(samples_S, nan=0.0), -1, 1)  # sound in floats may hold anything
+            yield np.clip(resampler.push(sane_S), -1, 1)
+        if not heard:
+            raise MediaError("failed.truncated", "none of its sound can be decoded")
+        yield np.clip(resampler.rest(), -1, 1)
+
+
+def _by_the_second(pieces: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Packets hold a few hundred samples, and every call after this costs as much for them as for a second."""
+    held: list[NDArray[np.float32]] = []
+    n_held = 0
+    for samples_S in pieces:
+        held.append(samples_S)
+        n_held += len(samples_S)
+        if n_held >= rate:
+            yield np.concatenate(held)
+            held, n_held = [], 0
+    if n_held:
+        yield np.concatenate(held)
+
+
+def _in_a_row(container: InputContainer, voice: AudioStream, rate: int) -> Iterator[NDArray[np.float32]]:
+    """All packets' mono samples at `rate`, with zeros for the pauses between them."""
+    base, mixer = voice.time_base or Fraction(1, rate), _Mixer(rate)
+    done = 0
+    zero: int | None = None
+    for frame in _decoded(container, voice):
+        stamp = done + (zero or 0) if frame.pts is None else round(frame.pts * base * rate)
+        zero = stamp if zero is None else zero
+        pause = stamp - zero - done
+        if MAX_JITTER_S * rate < pause <= LONGEST_PAUSE_S * rate:
+            yield np.zeros(pause, np.float32)
+            done += pause
+        elif abs(pause) > MAX_JITTER_S * rate:
+            zero += pause  # the clock has jumped: go on from there
+        for samples_S in mixer(frame):
+            yield samples_S
+            done += len(samples_S)
 
 
 def _native(path: Path, source: Source, first_s: int, last_s: Fraction, rate: int) -> NDArray[np.float32]:
