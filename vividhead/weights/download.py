@@ -47,10 +47,10 @@ def download(address: str, part: Path, size_bytes: int, resume: bool, progress: 
         raise VividHeadError(f"{address} is no https or http address")
     if not resume or _size(part) > size_bytes:
         part.unlink(missing_ok=True)
-    failures, why = 0, ""
-    while (before := _size(part)) < size_bytes:
+    failures, why, furthest = 0, "", _size(part)
+    while _size(part) < size_bytes:
         if failures == TRIES:
-            raise VividHeadError(f"{address}: {why}; run the same command again to go on after {before:,} bytes")
+            raise VividHeadError(f"{address}: {why}; run the same command again to go on after {_size(part):,} bytes")
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
         try:
@@ -58,7 +58,8 @@ def download(address: str, part: Path, size_bytes: int, resume: bool, progress: 
             why = f"the connection was cut after {_size(part):,} of {size_bytes:,} bytes"
         except (http.client.HTTPException, OSError) as fault:  # of the network; those of the disk are StorageError
             why = _reason(fault, address)
-        failures = 0 if _size(part) > before else failures + 1
+        failures = 0 if _size(part) > furthest else failures + 1
+        furthest = max(furthest, _size(part))
 
 
 def _attempt(address: str, part: Path, size_bytes: int, progress: Progress) -> None:
