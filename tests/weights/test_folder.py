@@ -46,7 +46,7 @@ def test_the_command_told_puts_the_file_where_it_was_missed(shop: Shop, tmp_path
 
 def test_one_word_for_a_file_that_is_another(shop: Shop) -> None:
     text = str(refused_weights("free", shop.root / "Free" / "config.json", "has no dim"))
-    assert text.startswith(f"{shop.root}/Free/config.json has no dim: no a free thing")
+    assert text.startswith(f"{shop.root}/Free/config.json has no dim: not a free thing")
     assert text.endswith("vividhead weights fetch free")
 
 

@@ -38,7 +38,7 @@ def missing_weights(name: str, path: Path) -> VividHeadError:
 
 def refused_weights(name: str, path: Path, why: str) -> VividHeadError:
     """The error for a file at `path` that is not the model's; `why` goes on from the path, such as `is cut short`."""
-    return VividHeadError(f"{path} {why}: no {_wanted(name, path)}.\nGet it again with: {_command(model(name), path)}")
+    return VividHeadError(f"{path} {why}: not {_wanted(name, path)}.\nGet it again with: {_command(model(name), path)}")
 
 
 def check_file(name: str, path: Path) -> Path:
