@@ -283,8 +283,8 @@ def _weights_fetch(asked: argparse.Namespace) -> int:
     from vividhead.weights.report import Meter
 
     meter = Meter(sys.stderr)
-    for name in asked.name:
-        _show(str(fetch(name, asked.to, asked.source, asked.accept_licence, meter.say, meter)))
+    for folder in fetch(asked.name, asked.to, asked.source, asked.accept_licence, meter.say, meter):
+        _show(str(folder))
     return 0
 
 

@@ -8,12 +8,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from weights.publisher import Publisher, publishing
 
 from vividhead.weights import registry, report, verify
+from vividhead.weights.fetch import fetch
 from vividhead.weights.registry import File, Licence, Model
+from weights.publisher import Publisher, publishing
 
 FREE = Licence(name="Apache-2.0", commercial=True)
 CONFIG = b'{"dim": 8}\n'
@@ -44,6 +46,11 @@ ZIP = zipped()
 def file(name: str, address: str, data: bytes, has_digest: bool = True) -> File:
     sha256 = hashlib.sha256(data).hexdigest() if has_digest else None
     return File(name=name, address=address, size_bytes=len(data), sha256=sha256)
+
+
+def get(name: str, **how: Any) -> Path:
+    """Fetch one model and return its folder."""
+    return fetch([name], **how)[0]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ import struct
 from pathlib import Path
 
 import pytest
-from weights.conftest import TENSORS, Shop, safetensors
 
 from vividhead.errors import VividHeadError
 from vividhead.weights import check_file, home, locate, missing_weights, model, refused_weights
-from vividhead.weights.fetch import fetch
 from vividhead.weights.folder import human
+from weights.conftest import TENSORS, Shop, get, safetensors
 
 
 def test_a_missing_file_says_what_it_is_how_large_its_licence_and_the_command(tmp_path: Path) -> None:
@@ -40,7 +39,7 @@ def test_the_command_told_puts_the_file_where_it_was_missed(shop: Shop, tmp_path
     path = tmp_path / "mine" / "Free" / "model.safetensors"
     command = str(missing_weights("free", path)).split(" fetch ")[1].split()
     assert command[:2] == ["free", "--to"]
-    fetch(command[0], to=Path(command[2]))
+    get(command[0], to=Path(command[2]))
     assert check_file("free", path) == path
 
 
@@ -97,8 +96,11 @@ def test_a_model_is_found_in_the_checkpoint_then_beside_it_then_in_the_weights_f
     checkpoint = tmp_path / "models" / "mine"
     assert locate("free", checkpoint) == checkpoint / "Free"
     assert locate("free") == shop.root / "Free"
+    (checkpoint / "Free").mkdir(parents=True)
+    (checkpoint / "Free" / ".config.json.part").touch()
     for place in (shop.root, checkpoint.parent, checkpoint):
-        (place / "Free").mkdir(parents=True)
+        (place / "Free").mkdir(parents=True, exist_ok=True)
+        (place / "Free" / "config.json").touch()
         assert locate("free", checkpoint) == place / "Free"
 
 

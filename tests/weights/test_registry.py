@@ -1,11 +1,13 @@
 """The registry: complete, within its folders, and honest about what is not known."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from vividhead.errors import UsageError
 from vividhead.weights import MODELS, File, Licence, Model, model
+from vividhead.weights.report import COMMERCIAL
 
 FILES = [(known, file) for known in MODELS for file in known.files]
 
@@ -51,3 +53,14 @@ def test_a_file_name_that_leaves_its_folder_is_refused(name: str) -> None:
 def test_a_folder_that_leaves_the_weights_folder_is_refused(folder: str) -> None:
     with pytest.raises(UsageError, match="is no name of a file or folder"):
         Model(name="x", role="x", folder=folder, licence=Licence(name="MIT", commercial=True), files=())
+
+
+@pytest.mark.parametrize("known", MODELS, ids=lambda known: known.name)
+def test_the_page_says_what_the_registry_says(known: Model) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
+    use, needed = COMMERCIAL[known.licence.commercial], ", ".join(known.used_by)
+    row = (known.name, known.folder, f"{known.size_bytes:,}", known.licence.name, use, needed)
+    assert f"| {' | '.join(row)} |" in page
+    assert known.licence.note in page
+    unknown = [file.name for file in known.files if file.sha256 is None]
+    assert bool(unknown) == (known.name in page.split("Without a published digest: ")[1].split("\n\n")[0])

@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from weights.conftest import CONFIG, TENSORS, Shop
 
 from vividhead.cli import main
 from vividhead.errors import VividHeadError
-from vividhead.weights.fetch import fetch
 from vividhead.weights.fetched import RECORD, digest, recorded, sha256_of
 from vividhead.weights.report import Meter
 from vividhead.weights.verify import verify
+from weights.conftest import CONFIG, TENSORS, Shop, get
 
 
 def states(name: str | None = None, folder: Path | None = None) -> dict[str, str]:
@@ -21,17 +20,17 @@ def states(name: str | None = None, folder: Path | None = None) -> dict[str, str
 
 
 def test_what_was_fetched_verifies(shop: Shop) -> None:
-    fetch("free")
+    get("free")
     assert states() == {"config.json": "as fetched", "model.safetensors": "published"}
 
 
 def test_a_change_is_found_even_where_no_digest_is_published(shop: Shop) -> None:
-    (fetch("free") / "config.json").write_bytes(CONFIG.replace(b"8", b"9"))
+    (get("free") / "config.json").write_bytes(CONFIG.replace(b"8", b"9"))
     assert states("free") == {"config.json": "wrong", "model.safetensors": "published"}
 
 
 def test_without_record_and_digest_a_file_is_unproved_and_says_so(shop: Shop) -> None:
-    folder = fetch("free")
+    folder = get("free")
     (folder / RECORD).unlink()
     finding = verify("free")[0]
     assert finding.state == "unproved"
@@ -39,7 +38,7 @@ def test_without_record_and_digest_a_file_is_unproved_and_says_so(shop: Shop) ->
 
 
 def test_a_cut_and_a_changed_file_are_named(shop: Shop) -> None:
-    path = fetch("free") / "model.safetensors"
+    path = get("free") / "model.safetensors"
     path.write_bytes(TENSORS[:-9])
     assert "cut short" in str(verify("free")[1])
     path.write_bytes(TENSORS[:-1] + b"?")
@@ -48,7 +47,7 @@ def test_a_cut_and_a_changed_file_are_named(shop: Shop) -> None:
 
 
 def test_a_record_that_cannot_be_read_is_no_record(shop: Shop) -> None:
-    folder = fetch("free")
+    folder = get("free")
     (folder / RECORD).write_text("{")
     assert recorded(folder / "config.json") is None
     assert states("free")["config.json"] == "unproved"
@@ -60,7 +59,7 @@ def test_a_folder_without_models_is_no_success(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_an_untouched_file_comes_from_its_record(shop: Shop) -> None:
-    path = fetch("free") / "model.safetensors"
+    path = get("free") / "model.safetensors"
     stat = path.stat()
     path.write_bytes(TENSORS[:-1] + b"?")
     assert digest(path) == sha256_of(path)

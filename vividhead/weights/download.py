@@ -47,10 +47,11 @@ def download(address: str, part: Path, size_bytes: int, resume: bool, progress: 
         raise VividHeadError(f"{address} is no https or http address")
     if not resume or _size(part) > size_bytes:
         part.unlink(missing_ok=True)
-    failures, why, furthest = 0, "", _size(part)
+    failures, why = 0, ""
+    began = furthest = _size(part)
     while _size(part) < size_bytes:
         if failures == TRIES:
-            raise VividHeadError(f"{address}: {why}; run the same command again to go on after {_size(part):,} bytes")
+            raise _given_up(address, why, part)
         if failures:
             time.sleep(PAUSE_S * 2 ** (failures - 1))
         try:
@@ -58,6 +59,9 @@ def download(address: str, part: Path, size_bytes: int, resume: bool, progress: 
             why = f"the connection was cut after {_size(part):,} of {size_bytes:,} bytes"
         except (http.client.HTTPException, OSError) as fault:  # of the network; those of the disk are StorageError
             why = _reason(fault, address)
+            unreached = isinstance(fault, urllib.error.URLError) and not isinstance(fault, urllib.error.HTTPError)
+            if unreached and furthest == began:  # not a passing cut: a wrong address, or no network
+                raise _given_up(address, why, part) from fault
         failures = 0 if _size(part) > furthest else failures + 1
         furthest = max(furthest, _size(part))
 
@@ -111,6 +115,13 @@ def _reason(fault: Exception, address: str) -> str:
     if fault.code not in _RETRIED:
         raise VividHeadError(f"{address}: refused (HTTP {fault.code} {fault.reason})") from fault
     return f"HTTP {fault.code} {fault.reason}"
+
+
+def _given_up(address: str, why: str, part: Path) -> VividHeadError:
+    have = _size(part)
+    return VividHeadError(
+        f"{address}: {why}; run the same command again" + (f" to go on after {have:,} bytes" if have else "")
+    )
 
 
 def _size(path: Path) -> int:

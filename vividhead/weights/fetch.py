@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vividhead.errors import StorageError, UsageError, VividHeadError
@@ -19,27 +19,37 @@ Tell = Callable[[str], None]
 
 
 def fetch(
-    name: str,
+    names: Sequence[str],
     to: Path | None = None,
     source: str | None = None,
     accept_licence: bool = False,
     tell: Tell = lambda line: None,
     progress: Progress = lambda file, done, total: None,
-) -> Path:
-    """Fetch what is missing of a model under `to` (default: the weights folder) and return its folder.
+) -> list[Path]:
+    """Fetch what is missing of some models under `to` (default: the weights folder) and return their folders.
 
     `source` is a local folder, or an http(s) address, to take the files from instead of the publisher's; they are
     held against the same sizes and digests. A file takes its name only when it is whole; a cut download goes on where
-    it was. Raises UsageError until a licence that restricts use is accepted, and VividHeadError where a file is not
-    the published one.
+    it was. Raises UsageError, before anything is fetched, until every licence that restricts use is accepted, and
+    VividHeadError where a file is not the published one.
     """
-    wanted = model(name)
+    models = [model(name) for name in names]
+    for wanted in models:
+        _agree(wanted, accept_licence, tell)
+    return [_fetch(wanted, to or home(), source, tell, progress) for wanted in models]
+
+
+def _agree(wanted: Model, accept_licence: bool, tell: Tell) -> None:
+    """Say the licence, and refuse one that restricts use until it is accepted."""
     tell(f"{wanted.name}: {wanted.role}, {human(wanted.size_bytes)}, {licence_line(wanted)}")
     if wanted.licence.note:
-        tell(wanted.licence.note)
+        tell(f"{wanted.name}: {wanted.licence.note}")
     if not wanted.licence.commercial and not accept_licence:
         raise UsageError(f"{wanted.name}: {licence_line(wanted)}; add --accept-licence if you agree to its terms")
-    folder = (to or home()) / wanted.folder
+
+
+def _fetch(wanted: Model, root: Path, source: str | None, tell: Tell, progress: Progress) -> Path:
+    folder = root / wanted.folder
     with _locked(folder):
         missing = [file for file in wanted.files if not _in_place(folder / file.name, file, tell)]
         if missing:

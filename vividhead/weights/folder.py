@@ -28,7 +28,12 @@ def locate(name: str, checkpoint: Path | None = None) -> Path:
     wanted = model(name).folder
     places = [checkpoint / wanted, checkpoint.absolute().parent / wanted] if checkpoint else []
     places.append(home() / wanted)
-    return next((place for place in places if place.is_dir()), places[0])
+    return next((place for place in places if _has_files(place)), places[0])
+
+
+def _has_files(place: Path) -> bool:
+    """Whether anything lies there but what an unfinished fetch leaves."""
+    return place.is_dir() and any(not path.name.startswith(".") for path in place.iterdir())
 
 
 def missing_weights(name: str, path: Path) -> VividHeadError:

@@ -8,7 +8,8 @@ from typing import TextIO
 from vividhead.weights.folder import fault_in, home, human
 from vividhead.weights.registry import MODELS, File, Model
 
-_COMMERCIAL = {True: "yes", False: "NO", None: "not settled"}
+COMMERCIAL = {True: "yes", False: "NO", None: "not settled"}
+"""What is said of `Licence.commercial`."""
 _LIVE_EVERY_S, _LINE_EVERY_S = 0.2, 10.0
 
 
@@ -19,7 +20,7 @@ def table(folder: Path | None = None) -> list[str]:
     for known in MODELS:
         licence, used = known.licence, ", ".join(known.used_by)
         size = human(known.size_bytes)
-        rows.append((_state(known, root), known.name, size, licence.name, _COMMERCIAL[licence.commercial], used))
+        rows.append((_state(known, root), known.name, size, licence.name, COMMERCIAL[licence.commercial], used))
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return [f"in {root} (size and header looked at; `vividhead weights verify` reads all bytes)", *lines]
