@@ -188,7 +188,7 @@ MODELS = (
             note="the reference code is MIT, but its authors state no licence for these weights;"
             " ask at https://www.robots.ox.ac.uk/~vgg/software/lipsync/",
         ),
-        used_by=("curate (lip_sync backend syncnet)",),
+        used_by=("planned: lip_sync backend syncnet",),
         files=(
             File(
                 name="syncnet_v2.model",
@@ -203,7 +203,7 @@ MODELS = (
         role="Light-ASD tuned on TalkSet: who in view is speaking",
         folder="light-asd",
         licence=Licence(name="MIT", commercial=True),
-        used_by=("curate (active_speaker)",),
+        used_by=("planned: active_speaker",),
         files=(
             File(
                 name="finetuning_TalkSet.model",
@@ -223,7 +223,7 @@ MODELS = (
             note="non-commercial research only (the code is MIT, the models are not);"
             " see https://github.com/deepinsight/insightface",
         ),
-        used_by=("curate (identity backend insightface, attributes)",),
+        used_by=("planned: identity backend insightface, attributes",),
         archive=File(
             name="buffalo_l.zip",
             address="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
