@@ -5,7 +5,7 @@ graph for each batch size. Streams do not touch each other.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from vividhead.flashhead.model.colour import matched
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.sampler import Schedule, denoised
 
+Pair = tuple[Tensor, Tensor]
 Mark = Callable[[str], None]
 """Called with the name of each phase when it ends; a benchmark's clock."""
 PHASES = ("audio", "dit", "decode", "colour", "encode", "pictures")
@@ -40,17 +41,11 @@ class ChunkBatch:
     end_frame_B: Tensor
     """Pictures of the chunk up to which the stream goes on, int64; fewer than all at the end of an utterance."""
 
-    def row(self, size: int) -> "ChunkBatch":
-        """The first `size` rows."""
-        return ChunkBatch(**{f.name: getattr(self, f.name)[:size] for f in fields(self)})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkResult:
     """What a chunk leaves."""
 
-    video_B3THW: Tensor
-    """All its pictures, motion frames too, colours matched, float32 -1 … 1."""
     frames_BTHWC: Tensor
     """Its new pictures, uint8."""
     motion_BCTHW: Tensor
@@ -78,16 +73,23 @@ class ChunkGenerator:
         mark("audio")
         latents = self.latents(context, batch)
         mark("dit")
-        video = self.model.codec.decode(latents)
+        video, motion = self.pictures_of(latents, batch, mark)
+        frames = as_pictures(video[:, :, config.motion_frames :])
+        mark("pictures")
+        return ChunkResult(frames_BTHWC=frames, motion_BCTHW=motion)
+
+    def pictures_of(self, latents_BCTHW: Tensor, batch: ChunkBatch, mark: Mark = lambda phase: None) -> Pair:
+        """All pictures of a chunk, colours matched, float32 -1 … 1, and the latents that the next one takes over."""
+        config, codec = self.model.config, self.model.codec
+        video = codec.decode(latents_BCTHW)
         mark("decode")
         colours = (batch.colour_mean_B3111, batch.colour_deviation_B3111)
         video = matched(video, colours, config.stream.colour_strength)
         mark("colour")
-        motion = self.model.codec.encode(_ending_at(video, batch.end_frame_B, config.motion_frames).to(latents.dtype))
+        last = _ending_at(video, batch.end_frame_B, config.motion_frames)
+        motion = codec.encode(last.to(latents_BCTHW.dtype))
         mark("encode")
-        frames = as_pictures(video[:, :, config.motion_frames :])
-        mark("pictures")
-        return ChunkResult(video_B3THW=video, frames_BTHWC=frames, motion_BCTHW=motion)
+        return video, motion
 
     def latents(self, context: Tensor, batch: ChunkBatch) -> Tensor:
         """Latents [B, C, T, H, W] of the chunk whose audio context is given."""
