@@ -28,6 +28,7 @@ LAYERS = {
     6: "run_local shard_set",
     6.2: "run_ray publish progress",
     6.4: "main_job view reproduce",
+    6.6: "loader",
     7: "audit flashhead testing",
     7.2: "bench",
     7.5: "__init__",
