@@ -46,6 +46,7 @@ OWNERS = {
     "av": ("media", "testing.containers"),  # the latter makes the broken files that the former must survive
     "ffmpeg": ("media",),
     "imageio_ffmpeg": ("media",),
+    "PIL": ("media",),
     "mediapipe": ("faces",),
     "dlib": ("scores.identity",),
     "face_recognition_models": ("scores.identity",),
