@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vividhead.flashhead.model.audio_cache import context_BFWLC
+from vividhead.flashhead.model.audio_cache import context_BFWLC, frames_read
 from vividhead.flashhead.model.colour import matched
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.sampler import Schedule, denoised
@@ -68,8 +68,8 @@ class ChunkGenerator:
     def __call__(self, batch: ChunkBatch, mark: Mark = lambda phase: None) -> ChunkResult:
         """Make the next chunk of every stream in the batch."""
         config = self.model.config
-        features = self.model.audio.features(batch.windows_BS)
-        context = context_BFWLC(features, frames=config.stream.frames_per_chunk)
+        count = config.stream.frames_per_chunk
+        context = context_BFWLC(self.model.audio.features(batch.windows_BS, frames_read(count)), count)
         mark("audio")
         latents = self.latents(context, batch)
         mark("dit")

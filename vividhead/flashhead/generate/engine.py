@@ -44,7 +44,7 @@ class Engine:
         self._on_gpu = model.device.type == "cuda"
         generator = ChunkGenerator(model)
         graphed = self._on_gpu if graphs is None else graphs
-        self._generate: Callable[[ChunkBatch], ChunkResult] = GraphedGenerator(generator) if graphed else generator
+        self.generate: Callable[[ChunkBatch], ChunkResult] = GraphedGenerator(generator) if graphed else generator
         self._streams: list[Stream] = []
         self._random = torch.Generator(model.device)
         self._copies = torch.cuda.Stream() if self._on_gpu else None
@@ -107,7 +107,7 @@ class Engine:
         """One chunk for each of these streams."""
         requests = [stream.request(self.model.config.new_frames) for stream in streams]
         noises, randoms = zip(*(self._noise(stream.made) for stream in streams), strict=True)
-        result = self._generate(self._batch(streams, requests, noises))
+        result = self.generate(self._batch(streams, requests, noises))
         arriving = self._fetched(result.frames_BTHWC)
         for row, (stream, request, random) in enumerate(zip(streams, requests, randoms, strict=True)):
             after = self._after(stream.made, request, result.motion_BCTHW[row], random)

@@ -6,9 +6,9 @@ utterance goes on from the last picture that was given out.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from vividhead.flashhead.generate.engine import Engine
 
 
 class StreamClosedError(VividHeadError):
@@ -95,10 +93,17 @@ class Made:
     after: State
 
 
+class Maker(Protocol):
+    """Who makes a stream's chunks: an `Engine`."""
+
+    def next_chunks(self, streams: "Sequence[Stream]") -> list[Chunk | None]: ...
+    def forget(self, stream: "Stream") -> None: ...
+
+
 class Stream:
     """One talking head of an engine; see `Engine.open`."""
 
-    def __init__(self, engine: "Engine", look: Look, start: State) -> None:
+    def __init__(self, engine: Maker, look: Look, start: State) -> None:
         """Begin at the portrait; `Engine.open` calls this."""
         self._engine, self.look = engine, look
         self._voice = Voice()

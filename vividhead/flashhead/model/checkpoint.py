@@ -57,7 +57,7 @@ def official_config(config: FlashHeadConfig) -> dict[str, Any]:
     dit, codec = config.dit, config.codec
     return {
         "_class_name": "WanModelAudioProject",
-        "_diffusers_version": "0.34.0",
+        "_diffusers_version": "0.36.0",
         "dim": dit.dim,
         "eps": EPS,
         "ffn_dim": dit.ffn_dim,
@@ -96,7 +96,7 @@ def export_dit(dit: Dit, folder: Path) -> Path:
     """Write the transformer as the published one is laid out, each file whole or not at all; returns its folder."""
     target = model_folder(folder, dit.config)
     target.mkdir(parents=True, exist_ok=True)
-    texts = {CONFIG_FILE: json.dumps(official_config(dit.config), indent=2) + "\n"}
+    texts = {CONFIG_FILE: json.dumps(official_config(dit.config), indent=2, sort_keys=True) + "\n"}
     if not is_shipped(dit.config):
         texts[OWN_CONFIG_FILE] = as_toml(dit.config)
     for name, text in texts.items():

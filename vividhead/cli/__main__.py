@@ -1,0 +1,7 @@
+"""`python -m vividhead.cli` is `vividhead`."""
+
+import sys
+
+from vividhead.cli import main
+
+sys.exit(main())

@@ -1,0 +1,138 @@
+"""Verbs of curation: curate, demo, status, scores, reproduce."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vividhead.cli.terminal import show
+from vividhead.errors import UsageError
+
+if TYPE_CHECKING:
+    from vividhead.cli.terminal import Verbs
+
+
+def _run_options(verb: argparse.ArgumentParser) -> None:
+    where = "where units run (default: ray, started on this machine)"
+    verb.add_argument("--on", choices=("ray", "local"), default="ray", help=where)
+    verb.add_argument("--address", help="an existing Ray cluster, e.g. head:6379 or auto")
+    verb.add_argument("--workers", type=int, help="units at a time on this machine (default: its cores)")
+    verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def add_curate(verbs: "Verbs") -> None:
+    """Add `vividhead curate`."""
+    verb = verbs.add_parser(
+        "curate", help="footage in, dataset out; run again to resume or extend",
+        description="Measure footage, judge it by a filters file, and write shards and manifests of what is kept.",
+    )  # fmt: skip
+    footage = "a folder, a file, a quoted glob, or a source list (.csv .jsonl .parquet with `uri`)"
+    verb.add_argument("footage", nargs="+", help=footage)
+    verb.add_argument("--out", required=True, help="the dataset folder")
+    verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
+    verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")
+    verb.add_argument("--json", action="store_true", help="print the account as JSON")
+    gone = "drop the clips of footage that is not there any more (else that is refused)"
+    verb.add_argument("--forget-missing", action="store_true", help=gone)
+    verb.add_argument("--retry-failed", action="store_true", help="try quarantined units anew")
+    _run_options(verb)
+    verb.set_defaults(verb=_curate)
+
+
+def _curate(asked: argparse.Namespace) -> int:
+    from vividhead.main_job import curate
+    from vividhead.progress import Progress
+
+    progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
+    if len(asked.footage) > 1:
+        raise UsageError(f"one footage argument is taken, not {len(asked.footage)}; quote a pattern: 'footage/*.mp4'")
+    curate(
+        asked.footage[0], asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
+        workers=asked.workers, address=asked.address, progress=progress,
+        forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
+    )  # fmt: skip
+    code = _print_account(asked.out, asked.json)
+    if not asked.json:
+        show(f"\n{asked.out}/manifest.parquet has a row for each kept clip, {asked.out}/shards their media")
+    return code
+
+
+def _print_account(dataset: str, as_json: bool) -> int:
+    from vividhead.audit.account import account, funnel
+    from vividhead.view import open_dataset
+
+    found = account(open_dataset(dataset))
+    show(json.dumps(found.plain(), indent=1) if as_json else funnel(found))
+    return 0
+
+
+def add_demo(verbs: "Verbs") -> None:
+    """Add `vividhead demo`."""
+    verb = verbs.add_parser(
+        "demo", help="make footage with known truth and curate it",
+        description="Make about two minutes of synthetic talking heads, good and spoilt, and run the main job on them.",
+    )  # fmt: skip
+    verb.add_argument("out", help="a new folder; footage/ and dataset/ are made in it")
+    _run_options(verb)
+    verb.set_defaults(verb=_demo)
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from vividhead.demo import demo
+    from vividhead.progress import Progress
+
+    progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
+    for line in demo(Path(asked.out), on=asked.on, workers=asked.workers, address=asked.address, progress=progress):
+        show(line)
+    return 0
+
+
+def add_status(verbs: "Verbs") -> None:
+    """Add `vividhead status`."""
+    verb = verbs.add_parser(
+        "status", help="where every second of a dataset's footage went",
+        description="Add up a dataset from its tables: kept, rejected, no candidate, duplicate, failed.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("--json", action="store_true", help="every source, clip and reason, for scripts")
+    verb.set_defaults(verb=lambda asked: _print_account(asked.dataset, asked.json))
+
+
+def add_scores(verbs: "Verbs") -> None:
+    """Add `vividhead scores`."""
+    verb = verbs.add_parser(
+        "scores", help="every score: its fields, units, meaning and cost",
+        description="List what is measured: the fields that a filters file may put limits on.",
+    )  # fmt: skip
+    verb.set_defaults(verb=_scores)
+
+
+def _scores(asked: argparse.Namespace) -> int:
+    from vividhead.score import score_class, score_names
+
+    for name in score_names():
+        cls = score_class(name)
+        show(f"{name}  (version {cls.version}, about {cls.cost_ms_per_s:g} ms a second of clip)")
+        for field, about in cls.fields.items():
+            show(f"    {name}.{field}  [{about.unit or 'none'}]  {about.meaning}")
+    return 0
+
+
+def add_reproduce(verbs: "Verbs") -> None:
+    """Add `vividhead reproduce`."""
+    verb = verbs.add_parser(
+        "reproduce", help="run one quarantined unit again, in the foreground",
+        description="Run a unit that failed in this very process, so that its error can be seen; nothing is committed.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("unit", help="<stage>/<key>, as the failure's detail names it")
+    verb.add_argument("--forget", action="store_true", help="take the failure back instead: the next run tries it anew")
+    verb.set_defaults(verb=_reproduce)
+
+
+def _reproduce(asked: argparse.Namespace) -> int:
+    from vividhead.reproduce import forget, reproduce
+
+    show(forget(Path(asked.dataset), asked.unit) if asked.forget else reproduce(Path(asked.dataset), asked.unit))
+    return 0

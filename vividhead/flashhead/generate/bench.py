@@ -1,0 +1,217 @@
+"""What generation costs: pictures a second, latency, phases and streams, against the floor of the same device.
+
+The floor is the chunk's multiplications, counted by torch, at the rate at which the device multiplies large matrices in
+the same run and precision. Random weights of the real shapes take exactly as long as trained ones.
+"""
+
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from vividhead.flashhead.generate.chunk import PHASES, ChunkGenerator
+from vividhead.flashhead.generate.engine import Engine
+from vividhead.flashhead.generate.stream import Stream
+from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.records import GRID_FPS
+
+STREAM_COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32)
+MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}
+MATMUL_RUNS = 20
+Say = Callable[[str], None]
+
+
+def bench_generate(model: FlashHead, chunks: int = 20, say: Say = lambda line: None) -> dict[str, Any]:
+    """Measure one model on its device and return the figures as JSON values; `chunks` are timed in each part."""
+    config, device = model.config, model.device.type
+    figures: dict[str, Any] = {
+        "model": config.name,
+        "random_weights": model.random_weights,
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "side_px": config.stream.side_px,
+        "steps": config.sampler.steps,
+        "new_frames_per_chunk": config.new_frames,
+    }
+    figures["cold_start_ms"] = _first_chunk_ms(Engine(model))
+    say("one stream")
+    figures |= _one_stream(model, chunks)
+    say("phases")
+    figures["phases_ms"] = _phases_ms(model, chunks)
+    say("the floor")
+    figures |= _floor(model, figures["chunk_ms"]["median"])
+    figures["streams"] = _many_streams(model, chunks, say)
+    figures["streams_sustained"] = max((s["streams"] for s in figures["streams"] if not s["underruns"]), default=0)
+    figures |= _memory(device)
+    return figures
+
+
+def _speech(n_samples: int, seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
+
+
+def _opened(engine: Engine, chunks: int, seed: int = 0) -> Stream:
+    """A stream with sound for so many chunks."""
+    config = engine.model.config
+    portrait = np.random.default_rng(seed).integers(0, 256, (config.stream.side_px,) * 2 + (3,), np.uint8)
+    stream = engine.open(portrait, seed, as_it_is=True)
+    stream.push_pcm(_speech(chunks * config.new_samples, seed))
+    return stream
+
+
+def _timed_ms(action: Callable[[], object]) -> float:
+    _wait()
+    began = time.perf_counter()
+    action()
+    _wait()
+    return (time.perf_counter() - began) * 1000
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _first_chunk_ms(engine: Engine) -> float:
+    """From opening a stream, its sound being there, to its first pictures in memory."""
+    opened: list[Stream] = []
+    took = _timed_ms(lambda: opened.append(_opened(engine, 1)) or opened[0].next_chunk())  # type: ignore[func-returns-value]
+    opened[0].close()
+    return round(took, 1)
+
+
+def _one_stream(model: FlashHead, chunks: int) -> dict[str, Any]:
+    engine = Engine(model)
+    _first_chunk_ms(engine)
+    figures: dict[str, Any] = {"first_chunk_ms": _first_chunk_ms(engine)}
+    stream = _opened(engine, chunks)
+    times = [_timed_ms(stream.next_chunk) for _ in range(chunks)]
+    stream.close()
+    figures["chunk_ms"] = _spread(times)
+    figures["fps"] = round(model.config.new_frames / statistics.median(times) * 1000, 1)
+    return figures
+
+
+def _spread(times_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(times_ms)
+    return {
+        "median": round(statistics.median(ordered), 2),
+        "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 2),
+        "worst": round(ordered[-1], 2),
+    }
+
+
+def _phases_ms(model: FlashHead, chunks: int) -> dict[str, float]:
+    """Median milliseconds of each phase, one stream, run step by step and not as one graph."""
+    engine = Engine(model, graphs=False)
+    generator = ChunkGenerator(model)
+    times: dict[str, list[float]] = {phase: [] for phase in (*PHASES, "copy")}
+    began = 0.0
+
+    def mark(phase: str) -> None:
+        nonlocal began
+        _wait()
+        now = time.perf_counter()
+        times[phase].append((now - began) * 1000)
+        began = now
+
+    def generate(batch: Any) -> Any:
+        nonlocal began
+        _wait()
+        began = time.perf_counter()
+        return generator(batch, mark)
+
+    engine.generate = generate
+    stream = _opened(engine, chunks)
+    for _ in range(chunks):
+        stream.next_chunk()
+        mark("copy")
+    stream.close()
+    return {phase: round(statistics.median(took), 2) for phase, took in times.items()}
+
+
+def _floor(model: FlashHead, chunk_ms: float) -> dict[str, Any]:
+    size = MATMUL_SIZE[model.device.type]
+    a, b = (torch.randn(size, size, device=model.device, dtype=model.dtype) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    per_s = 2 * size**3 / (min(_timed_ms(lambda: a @ b) for _ in range(MATMUL_RUNS)) / 1000)
+    engine = Engine(model, graphs=False)
+    stream = _opened(engine, 1)
+    with FlopCounterMode(display=False) as counter:
+        stream.next_chunk()
+    flops = counter.get_total_flops()
+    floor_ms = flops / per_s * 1000
+    return {
+        "chunk_tflop": round(flops / 1e12, 4),
+        "matmul_tflop_per_s": round(per_s / 1e12, 3),
+        "floor_chunk_ms": round(floor_ms, 2),
+        "floor_fps": round(model.config.new_frames / floor_ms * 1000, 1),
+        "of_floor": round(floor_ms / chunk_ms, 3),
+    }
+
+
+def _many_streams(model: FlashHead, chunks: int, say: Say) -> list[dict[str, Any]]:
+    """Waves of n streams, until one comes later than a listener would need it."""
+    deadline_ms = model.config.new_frames / GRID_FPS * 1000
+    found: list[dict[str, Any]] = []
+    for count in STREAM_COUNTS:
+        say(f"{count} streams")
+        engine = Engine(model, capacity=count)
+        streams = [_opened(engine, chunks + 1, seed) for seed in range(count)]
+        engine.next_chunks(streams)
+        times = [_timed_ms(lambda e=engine, s=streams: e.next_chunks(s)) for _ in range(chunks)]  # type: ignore[misc]
+        found.append({"streams": count, "wave_ms": _spread(times), "underruns": _underruns(times, deadline_ms)})
+        if statistics.median(times) > deadline_ms:
+            break
+    return found
+
+
+def _underruns(times_ms: list[float], deadline_ms: float) -> int:
+    """Chunks that arrive after the listener, who began with the first, has run out of pictures."""
+    late, clock_ms = 0, 0.0
+    for played, took in enumerate(times_ms):
+        clock_ms = max(clock_ms + took, played * deadline_ms)  # a chunk's sound is there when the last was played
+        late += clock_ms > (played + 1) * deadline_ms
+    return late
+
+
+def _memory(device: str) -> dict[str, float]:
+    if device == "cuda":
+        return {"peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1e6)}
+    return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as lines for people."""
+    weights = "random weights of the real shapes" if figures["random_weights"] else "trained weights"
+    lines = [
+        f"{figures['model']} at {figures['side_px']} px, {figures['steps']} steps, {figures['dtype']}, {weights}",
+        f"{figures['device']}, torch {figures['torch']}",
+        "",
+        f"one stream             {figures['fps']:>9.1f} FPS",
+        f"chunk of {figures['new_frames_per_chunk']:<2} pictures   {figures['chunk_ms']['median']:>9.1f} ms"
+        f"   (p99 {figures['chunk_ms']['p99']:.1f})",
+        f"first chunk            {figures['first_chunk_ms']:>9.1f} ms   (cold {figures['cold_start_ms']:.0f})",
+        f"floor                  {figures['floor_chunk_ms']:>9.1f} ms   ({figures['chunk_tflop']} TFLOP at "
+        f"{figures['matmul_tflop_per_s']} TFLOP/s; {figures['of_floor']:.0%} of it reached)",
+        "",
+        *(f"{phase:<22} {took:>9.2f} ms" for phase, took in figures["phases_ms"].items()),
+        "",
+        *(
+            f"{wave['streams']:>2} streams: a wave takes {wave['wave_ms']['median']:.0f} ms, worst "
+            f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns"
+            for wave in figures["streams"]
+        ),
+        f"streams sustained at 25 FPS: {figures['streams_sustained']}",
+    ]
+    memory = {k: v for k, v in figures.items() if k.startswith("peak")}
+    lines += [f"{name.removesuffix('_mb').replace('_', ' ')}: {size:.0f} MB" for name, size in memory.items()]
+    return "\n".join(lines)
