@@ -125,11 +125,11 @@ def test_after_a_partial_chunk_the_stream_goes_on_from_its_last_picture(model: F
     """The padding of an utterance's end leaves no trace: sound and pictures go on as if it had never been."""
     engine = Engine(model)
     stream = opened(engine)
-    stream.push_pcm(speech(CHUNK + 640 * 7))
+    stream.push_pcm(speech(CHUNK + 640 * 12))
     stream.flush()
     whole, part = spoken(stream)
-    assert len(part.frames_THWC) == 7
-    assert stream.made.cache.n_samples == CHUNK + 640 * 7
+    assert len(part.frames_THWC) == 12
+    assert stream.made.cache.n_samples == CHUNK + 640 * 12
     last = np.concatenate((whole.frames_THWC, part.frames_THWC))[-9:]
     video = torch.from_numpy(last.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     wanted = model.codec.encode(video)[0]
@@ -193,6 +193,22 @@ def test_an_interrupt_leaves_no_picture_and_no_sound_of_the_old_epoch(model: Fla
     assert after.start_frame == NEW_FRAMES
     assert np.array_equal(after.pcm_S, reply)
     assert other.is_speaking
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_working_ahead_changes_no_picture_and_survives_an_interrupt(model: FlashHead, ahead: bool) -> None:
+    stream = opened(Engine(model, ahead=ahead))
+    stream.push_pcm(speech(3 * CHUNK))
+    first = stream.next_chunk()
+    assert len(stream._ahead) == int(ahead)
+    stream.interrupt()
+    stream.push_pcm(speech(CHUNK, 5))
+    stream.flush()
+    after = spoken(stream)
+    calm = said(model, np.concatenate((speech(3 * CHUNK)[:CHUNK], speech(CHUNK, 5))))
+    assert first is not None
+    assert np.array_equal(frames([first, *after]), frames(calm))
+    assert [c.start_frame for c in after] == [NEW_FRAMES]
 
 
 def test_after_an_interrupt_a_stream_goes_on_as_if_what_was_dropped_had_never_been_pushed(model: FlashHead) -> None:

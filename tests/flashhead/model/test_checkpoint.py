@@ -61,7 +61,7 @@ def test_config_json_says_what_the_published_one_says(name: str) -> None:
 def test_a_missing_published_file_says_what_it_is_and_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(VividHeadError) as refused:
         import_dit(tmp_path, load_config("lite"))
-    for word in ("Model_Lite", TENSORS_FILE, "Apache-2.0", "6.1 GB", "vividhead weights fetch flashhead-lite"):
+    for word in ("Model_Lite", TENSORS_FILE, "Apache-2.0", "6.11 GB", "vividhead weights fetch flashhead-lite"):
         assert word in str(refused.value)
 
 

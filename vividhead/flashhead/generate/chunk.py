@@ -104,7 +104,11 @@ class ChunkGenerator:
 
 
 def _ending_at(video_B3THW: Tensor, end_B: Tensor, count: int) -> Tensor:
-    """`count` pictures of each row that end before picture `end`."""
+    """`count` pictures of each row that end before picture `end`.
+
+    At the end of an utterance with fewer new pictures than `count`, the first of them are the motion frames as this
+    chunk decoded them, not as the chunk before gave them out: the same pictures but for the codec's loss.
+    """
     wanted_BT = end_B[:, None] - count + torch.arange(count, device=end_B.device)
     index = wanted_BT[:, None, :, None, None].expand(-1, 3, -1, *video_B3THW.shape[-2:])
     return video_B3THW.gather(2, index)

@@ -36,8 +36,14 @@ class EngineFullError(VividHeadError):
 class Engine:
     """Streams of one model on one device. Memory is bounded by `capacity`; a stream holds under 3 MB of state."""
 
-    def __init__(self, model: FlashHead, capacity: int = 1, graphs: bool | None = None) -> None:
-        """Make room for `capacity` streams. `graphs` replays CUDA graphs, as is done unasked on a GPU."""
+    def __init__(
+        self, model: FlashHead, capacity: int = 1, *, graphs: bool | None = None, ahead: bool | None = None
+    ) -> None:
+        """Make room for `capacity` streams.
+
+        `graphs` replays CUDA graphs; `ahead` starts the next chunk of what is there to be spoken before this one is
+        given out, so that the device computes while the caller copies and encodes. Both are done unasked on a GPU.
+        """
         if capacity < 1:
             raise UsageError(f"an engine of {capacity} streams: 1 or more")
         self.model, self.capacity = model, capacity
@@ -45,6 +51,7 @@ class Engine:
         generator = ChunkGenerator(model)
         graphed = self._on_gpu if graphs is None else graphs
         self.generate: Callable[[ChunkBatch], ChunkResult] = GraphedGenerator(generator) if graphed else generator
+        self._works_ahead = self._on_gpu if ahead is None else ahead
         self._streams: list[Stream] = []
         self._random = torch.Generator(model.device)
         self._copies = torch.cuda.Stream() if self._on_gpu else None
@@ -75,7 +82,9 @@ class Engine:
         count = self.model.config.new_frames
         asked = [s for s in streams if s.wants(count, idle=True)]
         if asked:
-            self._advance(asked + [s for s in self._streams if s not in asked and s.wants(count, idle=False)])
+            self._advance(asked + [s for s in self._streams if s not in asked and s.wants(count)])
+        if self._works_ahead and (riders := [s for s in self._streams if s.wants(count, ahead=1)]):
+            self._advance(riders)
         return [stream.take() for stream in streams]
 
     def forget(self, stream: Stream) -> None:

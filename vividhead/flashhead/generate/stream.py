@@ -159,9 +159,9 @@ class Stream:
         """How often the stream was interrupted."""
         return self._epoch
 
-    def wants(self, n_frames: int, idle: bool) -> bool:
-        """For the engine: whether a chunk can be made now, of silence too if `idle`."""
-        if self._closed or self._ahead:
+    def wants(self, n_frames: int, *, idle: bool = False, ahead: int = 0) -> bool:
+        """For the engine: whether a chunk can be made now, of silence too if `idle`, with so many made `ahead`."""
+        if self._closed or len(self._ahead) > ahead:
             return False
         return self._voice.is_ready(n_frames * SAMPLES_PER_FRAME) or (idle and self._voice.at_rest)
 

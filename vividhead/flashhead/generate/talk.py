@@ -1,0 +1,86 @@
+"""A portrait and a recording to a talking-head file: the engine with one stream and no hurry."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vividhead.flashhead.generate.engine import Engine
+from vividhead.flashhead.generate.portrait import prepare_portrait
+from vividhead.flashhead.generate.speech import speech_blocks
+from vividhead.flashhead.generate.stream import Chunk, Stream
+from vividhead.flashhead.generate.talk_file import Provenance, TalkFile
+from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.records import GRID_FPS
+
+Samples = NDArray[np.float32]
+Told = Callable[[int, float], None]
+"""Hears how many pictures are made, and how many a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What was made."""
+
+    n_frames: int
+    took_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the video."""
+        return self.n_frames / GRID_FPS
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second while it was made, reading and encoding included."""
+        return self.n_frames / self.took_s if self.took_s else 0.0
+
+
+def talk(
+    model: FlashHead, portrait: Path, audio: Path, out: Path, seed: int = 0, told: Told = lambda frames, fps: None
+) -> Talk:
+    """Write `out`, an mp4 in which the portrait speaks the recording; pictures and sound are exactly as long.
+
+    Sound is read and pictures are written as they come: memory does not grow with the length. A file of that name is
+    replaced when the new one is whole. Raises PortraitError, SpeechError or StorageError.
+    """
+    side = model.config.stream.side_px
+    face_HWC = prepare_portrait(portrait, side)
+    blocks = speech_blocks(audio)
+    first = next(blocks)  # what cannot be read is refused before anything is written
+    began, n_frames = time.monotonic(), 0
+    stream = Engine(model).open(face_HWC, seed, as_it_is=True)
+    with TalkFile(out, side, provenance_of(model, seed)) as film:
+        for chunk in _spoken(stream, chain([first], blocks)):
+            film.add(chunk.frames_THWC, chunk.pcm_S)
+            n_frames += len(chunk.frames_THWC)
+            told(n_frames, n_frames / (time.monotonic() - began))
+    return Talk(n_frames, time.monotonic() - began)
+
+
+def provenance_of(model: FlashHead, seed: int) -> Provenance:
+    """What a generated file says of itself."""
+    return Provenance(
+        model=model.config.name,
+        checkpoint_sha256=model.checkpoint_sha256,
+        seed=seed,
+        random_weights=model.random_weights,
+    )
+
+
+def _spoken(stream: Stream, blocks: Iterable[Samples]) -> Iterator[Chunk]:
+    """All chunks of a recording, each as soon as its sound is read."""
+    for block_S in blocks:
+        stream.push_pcm(block_S)
+        yield from _ready(stream)
+    stream.flush()
+    yield from _ready(stream)
+
+
+def _ready(stream: Stream) -> Iterator[Chunk]:
+    while stream.is_speaking and (chunk := stream.next_chunk()) is not None:
+        yield chunk
