@@ -1,6 +1,6 @@
 """Files of footage: what is in them, their pictures and sound on the 25 fps grid, and clips written out.
 
-The only owner of PyAV and ffmpeg-python. Everything above sees upright, square-pixel, 8-bit yuv420p pictures.
+The only owner of PyAV, ffmpeg-python and Pillow. Everything above sees upright, square-pixel, 8-bit yuv420p pictures.
 """
 
 from vividhead.media.decode import GridFrame, Picture, key_frames, pictures
