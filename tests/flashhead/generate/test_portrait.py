@@ -279,3 +279,10 @@ def test_the_largest_of_the_studios_faces_passes_at_512_px() -> None:
     found = check_portrait(picture, 512)
     assert found.readings["framing.face_height_px_in_source"] > 1.5 * PHOTO_FACE_PX
     assert prepare_portrait(picture, 512).shape == (512, 512, 3)
+
+
+def test_a_real_portrait_passes_at_512_px(shared: Path) -> None:
+    path = shared / "footage" / "portrait_girl.png"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} among the real footage")
+    assert prepare_portrait(path, 512).shape == (512, 512, 3)
