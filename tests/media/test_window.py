@@ -72,6 +72,20 @@ def test_a_group_of_pictures_without_a_wanted_one_is_not_decoded(monkeypatch: py
     assert runs == [[10, 11], [120], [48, 49, 50, 51]]
 
 
+def test_nothing_before_the_windows_own_group_of_pictures_is_decoded() -> None:
+    mp4 = packed()[0]
+    with av.open(io.BytesIO(mp4), "r") as container:
+        entries = container.streams.video[0].index_entries
+        assert [k for k in range(N_FRAMES) if entries[k].is_keyframe] == [0, 50, 100]
+        first_group = [entries[k] for k in range(50)]
+    spoilt = bytearray(mp4)
+    for entry in first_group:
+        spoilt[entry.pos : entry.pos + entry.size] = bytes(entry.size)
+    assert np.array_equal(window_pictures(bytes(spoilt), [50, 51, 60], SIDE), whole(SIDE)[[50, 51, 60]])
+    with pytest.raises(MediaError, match="mp4"):
+        window_pictures(bytes(spoilt), [10], SIDE)
+
+
 def test_colours_are_right_to_one_step() -> None:
     """Against the inverse of BT.709 written out; flat patches, so that chroma's coarser grid does not matter."""
     rng = np.random.default_rng(2)

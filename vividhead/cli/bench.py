@@ -35,6 +35,15 @@ def add_bench(verbs: "Verbs") -> None:
     generate.add_argument("--chunks", type=int, default=20, help="chunks timed in each part (default: 20)")
     generate.add_argument("--json", action="store_true", help="figures for scripts")
     generate.set_defaults(verb=_bench_generate)
+    loader = what.add_parser("loader", help="training windows read from a dataset")
+    loader.add_argument("dataset", help="a dataset folder, or its address")
+    loader.add_argument("--chunks", type=int, default=1, help="chunks in a window: 1 for stage 1 (default), 5 for 2")
+    loader.add_argument("--side-px", type=int, default=512, help="side of the pictures (default: 512)")
+    loader.add_argument("--batch-size", type=int, default=4, help="windows in a batch (default: 4)")
+    loader.add_argument("--workers", type=int, default=0, help="processes that decode (default: 0, none beside this)")
+    loader.add_argument("--seconds", type=float, default=20.0, help="how long to read (default: 20)")
+    loader.add_argument("--json", action="store_true", help="figures for scripts")
+    loader.set_defaults(verb=_bench_loader)
 
 
 def _bench_curate(asked: argparse.Namespace) -> int:
@@ -65,5 +74,20 @@ def _bench_generate(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.generate.bench import bench_generate, table
 
     figures = bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}"))
+    show(json.dumps(figures, indent=1) if asked.json else table(figures))
+    return 0
+
+
+def _bench_loader(asked: argparse.Namespace) -> int:
+    from vividhead.loader.bench import bench_loader, table
+    from vividhead.loader.plan import WindowPlan
+
+    for name, least in (("batch_size", 1), ("workers", 0), ("seconds", 0.1)):
+        if getattr(asked, name) < least:
+            raise UsageError(f"--{name.replace('_', '-')} {getattr(asked, name):g}: {least:g} or more")
+    figures = bench_loader(
+        asked.dataset, WindowPlan(chunks=asked.chunks), side_px=asked.side_px, batch_size=asked.batch_size,
+        workers=asked.workers, seconds=asked.seconds,
+    )  # fmt: skip
     show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0

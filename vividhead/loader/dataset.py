@@ -1,6 +1,6 @@
 """Training windows straight from the shards of a dataset, in an order that any number of ranks and workers shares."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -143,7 +143,7 @@ class ShardDataset(IterableDataset[Sample]):
 
     def loader(
         self, batch_size: int, *, workers: int = 0, pin_memory: bool = False, prefetch: int = 2
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Batches of windows from `position` on, which moves on as they are handed out.
 
         `workers`: processes that decode; 0 decodes here. `prefetch`: batches that each has ready. Without `endless`
