@@ -121,26 +121,39 @@ def _forward(container: InputContainer, film: VideoStream, run: Sequence[int]) -
 
 def window_sound(flac: bytes, start_sample: int, end_sample: int) -> NDArray[np.float32]:
     """The clip's samples `[start_sample, end_sample)` as float32 in -1 … 1, exactly as packed."""
-    parts: list[NDArray[np.int16]] = []
-    first: int | None = None
     try:
-        with av.open(io.BytesIO(flac), "r", format="flac") as container:
-            voice = container.streams.audio[0]
-            voice.codec_context.thread_count = 1
-            if start_sample > 0:
-                container.seek(start_sample, stream=voice, backward=True)
-            for block in container.decode(voice):
-                first = block.pts if first is None else first
-                parts.append(block.to_ndarray()[0])
-                if (block.pts or 0) + block.samples >= end_sample:
-                    break
+        samples_S = _sound_from(flac, start_sample, start_sample, end_sample)
+        if samples_S is None:
+            samples_S = _sound_from(flac, 0, start_sample, end_sample)
     except (av.error.FFmpegError, IndexError) as fault:
         raise MediaError("failed.corrupt", f"the .flac cannot be decoded: {type(fault).__name__} {fault}") from fault
-    skip = start_sample - (first or 0)
-    samples_S = np.concatenate(parts)[skip : skip + end_sample - start_sample] if parts and skip >= 0 else np.empty(0)
-    if len(samples_S) < end_sample - start_sample:
-        raise MediaError("failed.corrupt", f"the .flac gave {len(samples_S)} of {end_sample - start_sample} samples")
+    if samples_S is None or len(samples_S) < end_sample - start_sample:
+        got = 0 if samples_S is None else len(samples_S)
+        raise MediaError("failed.corrupt", f"the .flac gave {got} of {end_sample - start_sample} samples")
     return samples_S.astype(np.float32) / PCM_STEPS
+
+
+def _sound_from(flac: bytes, begin: int, start_sample: int, end_sample: int) -> NDArray[np.int16] | None:
+    """Read from `begin` on; None where it cannot be found, as FFmpeg fails to in the last blocks of a file."""
+    parts: list[NDArray[np.int16]] = []
+    first = 0
+    with av.open(io.BytesIO(flac), "r", format="flac") as container:
+        voice = container.streams.audio[0]
+        voice.codec_context.thread_count = 1
+        if begin > 0:
+            try:
+                container.seek(begin, stream=voice, backward=True)
+            except av.error.FFmpegError:
+                return None
+        for block in container.decode(voice):
+            if not parts:
+                first = block.pts or 0
+            parts.append(block.to_ndarray()[0])
+            if (block.pts or 0) + block.samples >= end_sample:
+                break
+    if not parts or first > start_sample:
+        return None
+    return np.concatenate(parts)[start_sample - first : end_sample - first]
 
 
 def decode_all(mp4: bytes) -> int:
