@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vividhead import score
-from vividhead.cascade import in_cost_order, is_known, run_scores, wants_more
+from vividhead.cascade import in_cost_order, is_known, looks_hopeless, run_scores, wants_more
 from vividhead.policy import Policy, broken_hard, judge
 from vividhead.records import Measurement
 
@@ -122,6 +122,27 @@ def test_more_is_wanted_only_where_a_hard_rule_no_longer_stops() -> None:
 def test_nothing_more_is_wanted_of_a_clip_that_is_fully_measured() -> None:
     for limit in (50, 160, 500):
         assert not wants_more(SCORES, rows(), face_at_least(limit), exhaustive=False)
+
+
+@pytest.mark.parametrize(
+    ("face_px", "hard", "exhaustive", "hopeless"),
+    [(100, True, False, True), (160, True, False, False), (100, False, False, False), (100, True, True, False)],
+)
+def test_a_clip_looks_hopeless_when_a_hard_rule_on_its_boxes_would_refuse_what_there_is_of_it(
+    face_px: float, hard: bool, exhaustive: bool, hopeless: bool
+) -> None:
+    asked: list[str] = []
+
+    def measure(name: str, media: object) -> Measurement:
+        asked.append(name)
+        return rows(face_px=face_px, blurs=1)[name]
+
+    judged_by = policy(replace(FACE_AT_LEAST, hard=hard), SHARP, ONE_PERSON)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score, "measure", measure)
+        media: Any = SimpleNamespace(clip=CLIP)
+        assert looks_hopeless(SCORES, media, judged_by, exhaustive) is hopeless
+    assert asked == ([] if exhaustive else ["framing"]), "no score that reads pictures"
 
 
 FACE_PX, BLURS, LIKENESS = st.integers(100, 300), st.integers(0, 80), st.integers(0, 10).map(lambda tenth: tenth / 10)

@@ -60,7 +60,7 @@ def clip_media(n_frames: int = 10, n_samples: int | None = None) -> tuple[Buffer
     clip = make_clip(make_segment(source), 100, 100 + n_frames)
     faces = [cut_face(Planes(SHADES[0][k % 7]), FACE) for k in range(n_frames)]
     boxes = [FACE] * n_frames
-    return BufferedClipMedia(clip, source, boxes, faces, [0, 5], [], [], sound, lambda: None), asked
+    return BufferedClipMedia(clip, source, boxes, lambda: faces, [0, 5], [], [], sound, lambda: None), asked
 
 
 def test_a_clip_holds_boxes_squares_and_the_size_of_its_source() -> None:
@@ -79,6 +79,20 @@ def test_its_pictures_are_rgb_of_the_crops_in_order_and_in_steps() -> None:
         assert np.array_equal(face_HWC, expected_HWC)
         assert np.array_equal(media.face_HWC(frame), expected_HWC)
         assert face_HWC.shape == (256, 256, 3) and face_HWC.dtype == np.uint8
+
+
+def test_faces_are_cut_once_and_only_when_a_picture_is_asked_for() -> None:
+    source = make_source()
+    clip = make_clip(make_segment(source), 0, 2)
+    times: list[int] = []
+
+    def cut() -> list[FaceCrop]:
+        times.append(len(times))
+        return [cut_face(ramp(), FACE)] * 2
+
+    media = BufferedClipMedia(clip, source, [FACE] * 2, cut, [0], [], [], lambda a, b: np.zeros(0, np.float32), int)
+    assert len(media.box_xyxy_px_T4) == 2 and times == []
+    assert len(list(media.faces())) == 2 and len(media.crop_xyxy_px_T4) == 2 and times == [0]
 
 
 def test_sound_is_read_once_for_just_the_clips_span_of_the_source() -> None:

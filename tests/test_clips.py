@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hand_made import make_segment, make_source
@@ -23,7 +24,7 @@ def face_at(x: float, y: float, side: float) -> Box:
 
 def drafts_of(boxes: Sequence[Box], size: tuple[int, int] = SIZE, start: int = 0) -> list[Draft[int]]:
     cutter: ClipCutter[int] = ClipCutter(OPTIONS, *size)
-    ended = [cutter.add(start + i, box, start + i) for i, box in enumerate(boxes)]
+    ended = [cutter.add(start + i, box, partial(int, start + i)) for i, box in enumerate(boxes)]
     return [draft for draft in [*ended, cutter.close()] if draft is not None]
 
 
@@ -122,12 +123,29 @@ def test_a_face_as_large_as_the_picture_gives_the_whole_picture() -> None:
 
 def test_frames_that_do_not_follow_each_other_are_not_one_clip() -> None:
     cutter: ClipCutter[str] = ClipCutter(OPTIONS, *SIZE)
-    assert cutter.add(10, face_at(640, 360, 100), "a") is None
-    ended = cutter.add(12, face_at(640, 360, 100), "b")
+    assert cutter.add(10, face_at(640, 360, 100), lambda: "a") is None
+    ended = cutter.add(12, face_at(640, 360, 100), lambda: "b")
     assert ended is not None and (ended.start_frame, ended.faces) == (10, ["a"])
     rest = cutter.close()
     assert rest is not None and (rest.start_frame, rest.faces) == (12, ["b"])
     assert cutter.close() is None
+
+
+def test_faces_let_go_of_are_cut_no_more_until_the_next_draft() -> None:
+    cutter: ClipCutter[int] = ClipCutter(OPTIONS, *SIZE)
+    cut: list[int] = []
+
+    def add(frame: int) -> Draft[int] | None:
+        return cutter.add(frame, face_at(640, 360, 100), lambda: cut.append(frame) or frame)  # type: ignore[func-returns-value]
+
+    assert add(0) is None and cutter.draft is not None
+    cutter.draft.drop_faces()
+    assert add(1) is None
+    ended = add(5)
+    assert ended is not None and (len(ended.boxes), ended.faces, ended.has_faces) == (2, [], False)
+    rest = cutter.close()
+    assert rest is not None and (rest.start_frame, rest.faces, rest.has_faces) == (5, [5], True)
+    assert cut == [0, 5]
 
 
 def test_a_clips_id_is_its_contents() -> None:

@@ -15,9 +15,10 @@ from scripted_film import FACE, HEIGHT, WIDTH, Film
 
 import vividhead.measure as room
 from vividhead import score
+from vividhead.clip_media import FaceCrop, cut_face
 from vividhead.measure import NO_LANDMARK, Measured, Work, measure_more, measure_segment, mesh_in_clip
 from vividhead.media import GridFrame
-from vividhead.media.decode import DecodeLog
+from vividhead.media.decode import DecodeLog, Planes
 from vividhead.pipeline import Clips, Track
 from vividhead.plain import from_plain, to_plain
 from vividhead.policy import Policy
@@ -37,10 +38,20 @@ class Studio:
 
     film: Film
     face_px: float = 300
+    small_for: int = 0
+    """Frames that a clip must have for its face to be larger than one pixel."""
     decode_errors: int = 0
+    looks_at_faces: Sequence[str] = SCORES
+    """Scores that read the pictures."""
     shown: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """(clip, score) → what the score saw."""
     decoded: list[tuple[int, int]] = field(default_factory=list)
+    cut: int = 0
+    """Faces cut out of pictures."""
+
+    def cut_face(self, picture: Planes, box: Box) -> FaceCrop:
+        self.cut += 1
+        return cut_face(picture, box)
 
     def pictures(
         self, path: Path, source: object, start: int, end: int, gap_s: float, log: DecodeLog | None = None
@@ -54,14 +65,15 @@ class Studio:
         clip: Clip = media.clip
         self.shown[clip.clip_id, name] = {
             "boxes": media.box_xyxy_px_T4.tolist(),
-            "squares": media.crop_xyxy_px_T4.tolist(),
-            "pictures": [face_HWC.tobytes() for _, face_HWC in media.faces()],
+            "squares": media.crop_xyxy_px_T4.tolist() if name in self.looks_at_faces else None,
+            "pictures": [face_HWC.tobytes() for _, face_HWC in (media.faces() if name in self.looks_at_faces else ())],
             "looked": list(media.detected_frames),
             "others": list(media.others),
             "speech": list(media.speech_spans_s),
             "samples": len(media.audio_S),
         }
-        return {row.score: row for row in rows_of(clip, face_px=self.face_px)}[name]
+        face_px = self.face_px if clip.n_frames >= self.small_for else 1
+        return {row.score: row for row in rows_of(clip, face_px=face_px)}[name]
 
     def work(self, *spans: tuple[int, int], judged_by: Policy | None = None) -> Work:
         source = make_source(seconds=self.film.n_frames / 25, width_px=WIDTH, height_px=HEIGHT)
@@ -74,6 +86,7 @@ class Studio:
     def __enter__(self) -> "Studio":
         self._patch = patch = pytest.MonkeyPatch()
         patch.setattr(room, "pictures", self.pictures)
+        patch.setattr(room, "cut_face", self.cut_face)
         patch.setattr(room, "detector", lambda least: self.film)
         patch.setattr(room, "sound", lambda path, source, a, b: np.zeros(640 * (b - a), np.float32))
         patch.setattr(score, "measure", self.measure)
@@ -188,8 +201,9 @@ def test_clips_and_stretches_cover_the_spans_and_clips_measured_later_see_the_ve
         work = studio.work(*spans, judged_by=face_at_least(400))  # 300 px: all dear scores are skipped
         found = from_plain(Measured, to_plain(measure_segment(work)))
         check_cover(found, spans, [*found.cut_frames, *script["holes"]])
-        seen = {clip.clip_id: studio.shown.pop((clip.clip_id, "framing")) for clip in found.clips}
-        assert studio.shown == {}
+        seen = {clip.clip_id: studio.shown[clip.clip_id, "framing"] for clip in found.clips}
+        assert {name for _, name in studio.shown} <= {"framing"}
+        studio.shown.clear()
         studio.decoded.clear()
         have: dict[str, dict[str, Measurement]] = {}
         for row in found.measurements:
@@ -211,6 +225,57 @@ def check_cover(found: Measured, spans: Sequence[tuple[int, int]], edges: Sequen
     for clip in found.clips:
         assert 25 <= clip.n_frames <= 75
         assert not any(clip.start_frame < edge < clip.end_frame for edge in edges)
+
+
+def test_no_more_faces_are_cut_for_a_clip_that_a_hard_rule_would_refuse_as_it_stands() -> None:
+    with Studio(Film(70), looks_at_faces=("sharpness", "identity")) as studio:
+        refused = measure_segment(studio.work(judged_by=face_at_least(400)))
+        assert (studio.cut, studio.decoded) == (25, [(0, 70)])
+        studio.cut = 0
+        kept = measure_segment(studio.work())
+        assert (studio.cut, studio.decoded) == (70, [(0, 70)] * 2)
+    assert refused.clips == kept.clips
+
+
+def test_the_next_clip_of_a_track_has_hopes_of_its_own() -> None:
+    with Studio(Film(100), looks_at_faces=("sharpness", "identity")) as studio:
+        found = measure_segment(studio.work(judged_by=face_at_least(400)))
+        assert parts(found) == {"clip": [(0, 75), (75, 100)]}
+        assert studio.cut == 25 + 25
+
+
+def test_a_clip_that_comes_right_in_the_end_is_decoded_again_and_shows_the_very_same() -> None:
+    shown = []
+    for small_for, spans in ((40, [(0, 60), (0, 60)]), (0, [(0, 60)])):
+        with Studio(Film(60), small_for=small_for) as studio:
+            found = measure_segment(studio.work())
+            assert studio.decoded == spans
+            (clip,) = found.clips
+            assert all(row.status == "measured" for row in found.measurements)
+            shown.append([studio.shown[clip.clip_id, name] for name in SCORES])
+    assert shown[0] == shown[1]
+    assert len(shown[0][0]["pictures"]) == 60
+
+
+def test_an_exhaustive_run_decodes_once_whatever_the_rules_say() -> None:
+    with Studio(Film(60), small_for=100) as studio:
+        work = studio.work()
+        options = replace(work.pipeline, measure=replace(work.pipeline.measure, exhaustive=True))
+        found = measure_segment(replace(work, pipeline=options))
+        assert (studio.cut, studio.decoded) == (60, [(0, 60)])
+    assert all(row.status == "measured" for row in found.measurements)
+
+
+def test_what_needs_no_picture_is_measured_later_without_decoding() -> None:
+    with Studio(Film(60), looks_at_faces=()) as studio:
+        work = studio.work(judged_by=face_at_least(400))
+        found = measure_segment(work)
+        studio.decoded.clear()
+        have = {row.score: row for row in found.measurements}
+        (clip,) = found.clips
+        rows = measure_more(replace(work, policy=face_at_least(160)), found, [clip.clip_id], {clip.clip_id: have})
+        assert studio.decoded == []
+    assert [row.status for row in rows] == ["measured"] * len(SCORES)
 
 
 def make_media(mesh: Callable[[], np.ndarray[Any, Any]]) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from scripted_film import FACE, Film
 
 from vividhead.pipeline import Track
 from vividhead.records import Box
-from vividhead.track import Sighting, Watched, Watcher, iou, smoothed_box
+from vividhead.track import ShotFinder, Sighting, Watched, Watcher, iou, smoothed_box
 
 OPTIONS = Track(detect_every_frames=5, search_every_frames=25, max_gap_frames=20, min_face_px=40)
 
@@ -63,6 +64,28 @@ def test_footage_of_few_pictures_a_second_is_cut_on_the_grid_frame_that_first_sh
     watcher, seen = watched(Film(100, cuts=[52], every=2))
     assert watcher.cuts == [52]
     assert spans(seen) == {0: (0, 51, 52), 1: (52, 99, 48)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_measure_of_change_is_pyscenedetects_own_to_the_last_bit(seed: int) -> None:
+    from scenedetect import AdaptiveDetector, FrameTimecode
+
+    rng = np.random.default_rng(seed)
+    ours = ShotFinder(OPTIONS)._detector
+    theirs = AdaptiveDetector(
+        adaptive_threshold=OPTIONS.cut_adaptive_threshold, min_content_val=OPTIONS.cut_min_content, min_scene_len=3
+    )
+    scene_HWC = rng.integers(0, 256, (72, 128, 3))
+    found = []
+    for frame in range(40):
+        if frame in (13, 26):
+            scene_HWC = rng.integers(0, 256, (72, 128, 3))
+        picture_HWC = np.clip(scene_HWC + rng.integers(-5, 6, scene_HWC.shape), 0, 255).astype(np.uint8)
+        code = FrameTimecode(frame, fps=25.0)
+        found.append((ours.process_frame(code, picture_HWC), ours._frame_score))
+        assert found[-1] == (theirs.process_frame(code, picture_HWC), theirs._frame_score)
+    assert [cut.frame_num for cuts, _ in found for cut in cuts] == [13, 26]
+    assert ours._last_frame is None, "PySceneDetect's slower way is not taken"
 
 
 def test_pictures_that_all_differ_are_one_shot_also_when_each_is_shown_for_a_while() -> None:

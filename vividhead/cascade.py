@@ -6,6 +6,9 @@ from vividhead import score
 from vividhead.policy import Policy, broken_hard
 from vividhead.records import Measurement
 
+TELLING_EARLY = ("framing", "other_faces")
+"""Scores that read boxes and looks alone, no picture, and say of a clip's beginning about what they say of it all."""
+
 
 def in_cost_order(names: Sequence[str]) -> list[str]:
     """Score names, cheapest first."""
@@ -28,6 +31,14 @@ def wants_more(names: Sequence[str], have: Mapping[str, Measurement], policy: Po
             return True
         rows[name] = row
     return False
+
+
+def looks_hopeless(names: Sequence[str], media: score.ClipMedia, policy: Policy, exhaustive: bool) -> bool:
+    """Would a hard rule refuse the clip if it ended here? No verdict: what follows may turn it."""
+    if exhaustive:
+        return False
+    early = [name for name in TELLING_EARLY if name in names]
+    return broken_hard(policy, {name: score.measure(name, media) for name in early})
 
 
 def run_scores(

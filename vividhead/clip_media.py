@@ -41,14 +41,14 @@ class BufferedClipMedia:
         clip: Clip,
         source: Source,
         boxes: Sequence[Box],
-        faces: Sequence[FaceCrop],
+        faces: Callable[[], Sequence[FaceCrop]],
         detected_frames: Sequence[int],
         others: Sequence[OtherFace],
         speech_spans_s: Sequence[tuple[float, float]],
         sound: Callable[[int, int], NDArray[np.float32]],
         beat: Callable[[], None],
     ) -> None:
-        """Take the clip's frames and a way to its sound: `sound(start_frame, end_frame)` in source frames."""
+        """Take the clip's boxes, and ways to what is dear: its crops, its sound by (start, end) in source frames."""
         self.clip = clip
         self.source_width_px = source.width_px or 0
         self.source_height_px = source.height_px or 0
@@ -56,11 +56,19 @@ class BufferedClipMedia:
         self.others = others
         self.speech_spans_s = speech_spans_s
         self.box_xyxy_px_T4 = np.array(boxes, np.float32)
-        self._faces = faces
+        self._cut = faces
+        self._crops: Sequence[FaceCrop] | None = None
         self._sound = sound
         self._beat = beat
         self._mesh: NDArray[np.float32] | None = None
         self._audio: NDArray[np.float32] | None = None
+
+    @property
+    def _faces(self) -> Sequence[FaceCrop]:
+        if self._crops is None:
+            self._crops = self._cut()
+            assert len(self._crops) == self.clip.n_frames
+        return self._crops
 
     @property
     def crop_xyxy_px_T4(self) -> NDArray[np.float32]:
@@ -90,6 +98,6 @@ class BufferedClipMedia:
         return rgb_from_i420(self._faces[frame].i420)
 
     def faces(self, step: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for frame in range(0, len(self._faces), step):
+        for frame in range(0, self.clip.n_frames, step):
             self._beat()
             yield frame, self.face_HWC(frame)

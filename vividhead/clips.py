@@ -5,6 +5,7 @@ that leaves the crop, or a face that changes size too much, ends the clip; the n
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,16 +24,23 @@ Face = TypeVar("Face")
 
 @dataclass(slots=True)
 class Draft(Generic[Face]):
-    """A run of frames that one still crop frames; `faces` holds what the caller gave with each frame."""
+    """A run of frames that one still crop frames; `faces` holds what the caller cut from each frame."""
 
     start_frame: int
     crop_xyxy_px: tuple[int, int, int, int]
     boxes: list[Box] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
+    has_faces: bool = True
+    """False once no faces are cut for it any more."""
 
     @property
     def end_frame(self) -> int:
         return self.start_frame + len(self.boxes)
+
+    def drop_faces(self) -> None:
+        """Let go of the faces, and cut no more of them for this draft."""
+        self.faces.clear()
+        self.has_faces = False
 
 
 class ClipCutter(Generic[Face]):
@@ -43,29 +51,31 @@ class ClipCutter(Generic[Face]):
         self._options = options
         self._size = (width_px, height_px)
         self._longest = int(options.max_s * GRID_FPS)
-        self._draft: Draft[Face] | None = None
+        self.draft: Draft[Face] | None = None
+        """What the last frame went into."""
         self._reach: Box = (0, 0, 0, 0)
         self._sides = (0.0, 0.0)
 
-    def add(self, frame: int, box: Box, face: Face) -> Draft[Face] | None:
-        """Add the next frame of the track; return the draft it ended, if it did."""
-        draft, ended = self._draft, None
+    def add(self, frame: int, box: Box, cut: Callable[[], Face]) -> Draft[Face] | None:
+        """Add the next frame of the track, its face cut if it is wanted; return the draft it ended, if it did."""
+        draft, ended = self.draft, None
         crop = self._framed(box, draft)
         full = draft is not None and len(draft.boxes) == self._longest
         if draft is not None and (crop is None or full or frame != draft.end_frame):
             ended, draft = draft, None
             crop = self._framed(box, None)
         if draft is None:
-            draft = self._draft = Draft(frame, (0, 0, 0, 0))
+            draft = self.draft = Draft(frame, (0, 0, 0, 0))
         assert crop is not None
         draft.crop_xyxy_px = crop
         draft.boxes.append(box)
-        draft.faces.append(face)
+        if draft.has_faces:
+            draft.faces.append(cut())
         return ended
 
     def close(self) -> Draft[Face] | None:
         """The track is over: return what is left."""
-        ended, self._draft = self._draft, None
+        ended, self.draft = self.draft, None
         return ended
 
     def _framed(self, box: Box, draft: Draft[Face] | None) -> tuple[int, int, int, int] | None:

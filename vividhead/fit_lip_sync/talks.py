@@ -11,6 +11,7 @@ import csv
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -103,7 +104,7 @@ def clips_of(path: Path) -> Iterator[BufferedClipMedia]:
     def media(draft: Draft[FaceCrop] | None, track: int) -> Iterator[BufferedClipMedia]:
         if draft is not None and len(draft.boxes) >= options.clips.min_s * GRID_FPS:
             clip, hear = clip_of(draft, segment, track, shot=0), _sound(path, source)
-            yield BufferedClipMedia(clip, source, draft.boxes, draft.faces, [], [], [], hear, beat)
+            yield BufferedClipMedia(clip, source, draft.boxes, partial(list, draft.faces), [], [], [], hear, beat)
 
     for seen in watcher.watch(pictures(path, source, 0, source.n_frames, options.track.max_picture_gap_s)):
         for track in [t for t in cutters if t not in seen.boxes]:
@@ -113,7 +114,7 @@ def clips_of(path: Path) -> Iterator[BufferedClipMedia]:
         for track, box in seen.boxes.items():
             size = source.width_px or 0, source.height_px or 0
             cutter = cutters.setdefault(track, ClipCutter(options.clips, *size))
-            yield from media(cutter.add(seen.frame, box, cut_face(Planes(seen.picture), box)), track)
+            yield from media(cutter.add(seen.frame, box, partial(cut_face, Planes(seen.picture), box)), track)
     for track, cutter in cutters.items():
         yield from media(cutter.close(), track)
 

@@ -41,12 +41,11 @@ class Planes:
         step = max(1, width // (2 * width_px)) if how == cv2.INTER_AREA else 1
         wide = min(width_px, width) // 4 * 4
         high = max(4, round(height * wide / width) // 4 * 4)
-        luma_HW = cv2.resize(self.y_HW[::step, ::step], (wide, high), interpolation=how)
-        chroma = [
-            cv2.resize(p[::step, ::step], (wide // 2, high // 2), interpolation=how) for p in (self.u_HW, self.v_HW)
-        ]
-        flat = np.concatenate([part.reshape(-1) for part in (luma_HW, *chroma)])
-        return np.asarray(cv2.cvtColor(flat.reshape(high * 3 // 2, wide), order), np.uint8)
+        small_i420 = np.empty((high * 3 // 2, wide), np.uint8)
+        for plane_HW, small_HW in zip((self.y_HW, self.u_HW, self.v_HW), _parts(small_i420), strict=True):
+            rows, columns = small_HW.shape
+            cv2.resize(plane_HW[::step, ::step], (columns, rows), dst=small_HW, interpolation=how)
+        return np.asarray(cv2.cvtColor(small_i420, order), np.uint8)
 
     def square_i420(self, x0: int, y0: int, side: int, out_px: int) -> NDArray[np.uint8]:
         """An even-placed square of the picture, resized to `out_px`, as I420 (out_px * 3 / 2, out_px).
@@ -57,6 +56,13 @@ class Planes:
         parts += [_square(p, x0 // 2, y0 // 2, side // 2, out_px // 2) for p in (self.u_HW, self.v_HW)]
         flat = np.concatenate([part.reshape(-1) for part in parts])
         return np.asarray(flat.reshape(out_px * 3 // 2, out_px), np.uint8)
+
+
+def _parts(i420: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Views of an I420 picture's three planes."""
+    rows, columns = i420.shape
+    y_HW, chroma = i420[: rows * 2 // 3], i420[rows * 2 // 3 :].reshape(2, rows // 3, columns // 2)
+    return y_HW, chroma[0], chroma[1]
 
 
 def _square(plane_HW: NDArray[np.uint8], x0: int, y0: int, side: int, out_px: int) -> NDArray[np.uint8]:
