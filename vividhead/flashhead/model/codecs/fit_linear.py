@@ -11,8 +11,10 @@ from vividhead.flashhead.model.codecs.block_basis import BlockMoments, LinearBas
 from vividhead.flashhead.model.codecs.codec import VideoCodec
 from vividhead.flashhead.model.codecs.linear import LinearCodec
 
-PRIOR_BLOCKS = 2000.0
-"""Made-up blocks that a fit begins with, so that a few clips of one person do not make a codec for that person."""
+PRIOR_BLOCKS = 5000.0
+"""Made-up blocks that a fit begins with, so that a few clips of one person do not make a codec for that person: without
+them, PCA of five clips of one face is 1.4 dB worse than plain frequencies on other faces, with them 0.2 dB; on held-out
+people of one's own footage they cost nothing. A minute of 128 px is 12 000 blocks."""
 LUMA = torch.tensor([0.299, 0.587, 0.114])
 _PEAK = 2.0  # from black to white
 _AT_ONCE = 4  # latent frames
