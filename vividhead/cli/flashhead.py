@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vividhead.cli.terminal import say, show
+from vividhead.cli.terminal import LiveLine, say, show
 from vividhead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,9 +58,15 @@ def add_generate(verbs: "Verbs") -> None:
 
 
 def _generate(asked: argparse.Namespace) -> int:
-    from vividhead.flashhead.generate.talk import Told, talk
+    from vividhead.flashhead.generate.talk import talk
 
-    told = Told(None if asked.quiet else sys.stderr)
+    line = LiveLine(sys.stderr, silent=asked.quiet)
+
+    def told(done: int, total: int | None, fps: float) -> None:
+        left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
+        line(f"{done} pictures{left}, {fps:.1f} FPS")
+
     made = talk(chosen_model(asked), asked.portrait, asked.audio, asked.out, asked.seed, told)
-    show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, {made.fps:.1f} FPS while generating")
+    line.close()
+    show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, made at {made.fps:.1f} FPS")
     return 0

@@ -7,6 +7,7 @@ ours, small enough to learn and to speak on a CPU with nothing to download.
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
+from vividhead.flashhead.training_options import Data, Loop, Stage1, Stage2
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from vividhead.settings import Mistakes, filled, options, plain, quantity, read_settings, setting, shipped_names
 
@@ -80,6 +81,10 @@ class FlashHeadConfig:
     audio: Audio = Audio()
     stream: Stream = Stream()
     sampler: Sampler = Sampler()
+    data: Data = Data()
+    stage1: Stage1 = Stage1()
+    stage2: Stage2 = Stage2()
+    loop: Loop = Loop()
 
     @property
     def latent_frames(self) -> int:
@@ -156,6 +161,8 @@ def as_toml(config: FlashHeadConfig) -> str:
 def _literal(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
     return plain(value) if isinstance(value, int) else repr(value)
 
 

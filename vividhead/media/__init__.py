@@ -6,7 +6,7 @@ The only owner of PyAV, ffmpeg-python and Pillow. Everything above sees upright,
 from vividhead.media.decode import GridFrame, Picture, key_frames, pictures
 from vividhead.media.encode import ClipWriter, EncodeOptions, flac
 from vividhead.media.probe import Probe, probe
-from vividhead.media.sound import all_sound, sound
+from vividhead.media.sound import all_sound, declared_sound_s, sound
 
 __all__ = [
     "ClipWriter",
@@ -15,6 +15,7 @@ __all__ = [
     "Picture",
     "Probe",
     "all_sound",
+    "declared_sound_s",
     "flac",
     "key_frames",
     "pictures",

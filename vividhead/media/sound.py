@@ -83,6 +83,15 @@ def all_sound(path: Path) -> Iterator[NDArray[np.float32]]:
         yield np.clip(resampler.rest(), -1, 1)
 
 
+def declared_sound_s(path: Path) -> float | None:
+    """How long a file says its sound is, for showing how far one is; None where it does not say."""
+    with open_media(path, "sound") as container:
+        voice = audio_stream(container)
+        if voice is not None and voice.duration and voice.time_base:
+            return float(voice.duration * voice.time_base)
+        return container.duration / 1e6 if container.duration else None
+
+
 def _by_the_second(pieces: Iterator[NDArray[np.float32]], rate: int) -> Iterator[NDArray[np.float32]]:
     """Packets hold a few hundred samples, and every call after this costs as much for them as for a second."""
     held: list[NDArray[np.float32]] = []

@@ -1,5 +1,6 @@
 """A portrait and a recording to a talking-head file: the engine with one stream and no hurry."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,17 +10,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.faces import hushed
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.portrait import prepare_portrait
 from vividhead.flashhead.generate.speech import speech_blocks
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.generate.talk_file import Provenance, TalkFile
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.media import declared_sound_s
 from vividhead.records import GRID_FPS
 
 Samples = NDArray[np.float32]
-Told = Callable[[int, float], None]
-"""Hears how many pictures are made, and how many a second."""
+Told = Callable[[int, int | None, float], None]
+"""Hears how many pictures are made, of how many where that is known, and how many a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Talk:
 
 
 def talk(
-    model: FlashHead, portrait: Path, audio: Path, out: Path, seed: int = 0, told: Told = lambda frames, fps: None
+    model: FlashHead, portrait: Path, audio: Path, out: Path, seed: int = 0, told: Told = lambda done, total, fps: None
 ) -> Talk:
     """Write `out`, an mp4 in which the portrait speaks the recording; pictures and sound are exactly as long.
 
@@ -49,16 +52,19 @@ def talk(
     replaced when the new one is whole. Raises PortraitError, SpeechError or StorageError.
     """
     side = model.config.stream.side_px
-    face_HWC = prepare_portrait(portrait, side)
+    with hushed():
+        face_HWC = prepare_portrait(portrait, side)
     blocks = speech_blocks(audio)
     first = next(blocks)  # what cannot be read is refused before anything is written
+    length_s = declared_sound_s(audio)
+    total = None if length_s is None else math.ceil(length_s * GRID_FPS)
     began, n_frames = time.monotonic(), 0
     stream = Engine(model).open(face_HWC, seed, as_it_is=True)
     with TalkFile(out, side, provenance_of(model, seed)) as film:
         for chunk in _spoken(stream, chain([first], blocks)):
             film.add(chunk.frames_THWC, chunk.pcm_S)
             n_frames += len(chunk.frames_THWC)
-            told(n_frames, n_frames / (time.monotonic() - began))
+            told(n_frames, total, n_frames / (time.monotonic() - began))
     return Talk(n_frames, time.monotonic() - began)
 
 

@@ -20,13 +20,13 @@ class FlashHead:
     dit: Dit
     codec: VideoCodec
     audio: AudioEncoder
-    checkpoint_sha256: str = ""
-    """Digest of the transformer's file; empty for random weights."""
+    checkpoint_sha256: str | None = None
+    """Digest of the transformer's file; None for random weights."""
 
     @property
     def random_weights(self) -> bool:
         """Whether nobody has trained this model."""
-        return not self.checkpoint_sha256
+        return self.checkpoint_sha256 is None
 
     @property
     def device(self) -> torch.device:
@@ -58,11 +58,11 @@ def load_flashhead(folder: Path, name: str | None = None, device: str | None = N
 def random_flashhead(config: FlashHeadConfig, seed: int = 0, device: str | None = None) -> FlashHead:
     """A model of the real shapes that nobody has trained: for trials and for measuring speed."""
     dit = initialise(Dit(config), seed)
-    return _ready(config, dit, random_codec(config, seed), random_audio_encoder(config, seed), "", device)
+    return _ready(config, dit, random_codec(config, seed), random_audio_encoder(config, seed), None, device)
 
 
 def _ready(
-    config: FlashHeadConfig, dit: Dit, codec: VideoCodec, audio: AudioEncoder, digest: str, device: str | None
+    config: FlashHeadConfig, dit: Dit, codec: VideoCodec, audio: AudioEncoder, digest: str | None, device: str | None
 ) -> FlashHead:
     """Fused, frozen, on its device and in its precision. The audio encoder stays in float32."""
     where = device or default_device()

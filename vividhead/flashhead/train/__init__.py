@@ -1,0 +1,1 @@
+"""Training: from a dataset's shards to a FlashHead, by flow matching and then by distillation."""

@@ -1,0 +1,90 @@
+"""What both stages learn from: windows of clips as latents, and the sound as the streaming engine would hear it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.flashhead.model.audio_cache import context_BFWLC, frames_read
+from vividhead.flashhead.model.audio_encoders import AudioEncoder
+from vividhead.flashhead.model.codecs import VideoCodec
+from vividhead.loader import Batch, WindowPlan
+
+FACE_OVAL = (
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+"""Points of the mesh around the face."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """Windows of K chunks; T are the latent frames of a chunk, of which the first are those of the chunk before."""
+
+    latents_BKCTHW: Tensor
+    """Clean."""
+    context_BKFWLC: Tensor
+    """Audio features around each picture of each chunk."""
+    reference_BCTHW: Tensor
+    """A still of another moment of the clip, encoded as a chunk."""
+    portrait_B3HW: Tensor
+    """That still, -1 … 1."""
+    face_BKTHW: Tensor | None = None
+    """Share of a latent's place that is face, 0 … 1."""
+
+    def __len__(self) -> int:
+        """How many windows."""
+        return self.latents_BKCTHW.shape[0]
+
+
+def plan_of(config: FlashHeadConfig, chunks: int) -> WindowPlan:
+    """The windows that a stage reads."""
+    return WindowPlan(
+        chunks=chunks,
+        frames_per_chunk=config.stream.frames_per_chunk,
+        motion_frames=config.motion_frames,
+        audio_s=config.audio.cache_s,
+    )
+
+
+@torch.no_grad()
+def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: AudioEncoder) -> Windows:
+    """Pictures to latents and sound to features, on the device of the batch and in the codec's precision."""
+    dtype = next(codec.buffers()).dtype
+    video = as_video(batch.video_BTHWC, dtype)
+    chunk, new = config.stream.frames_per_chunk, config.new_frames
+    chunks = batch.audio_BKS.shape[1]
+    latents = [codec.encode(video[:, :, k * new : k * new + chunk]) for k in range(chunks)]
+    portrait = as_video(batch.reference_BHWC[:, None], dtype)
+    features = audio.features(batch.audio_BKS.flatten(0, 1), frames_read(chunk))
+    context = context_BFWLC(features, chunk).unflatten(0, (-1, chunks))
+    faces = None
+    if batch.landmarks_BTPX is not None:
+        faces = face_share(batch.landmarks_BTPX, config, chunks)
+    return Windows(
+        latents_BKCTHW=torch.stack(latents, 1),
+        context_BKFWLC=context,
+        reference_BCTHW=codec.encode(portrait.expand(-1, -1, chunk, -1, -1)),
+        portrait_B3HW=portrait[:, :, 0],
+        face_BKTHW=faces,
+    )
+
+
+def as_video(frames_BTHWC: Tensor, dtype: torch.dtype) -> Tensor:
+    """Pictures uint8 → [B, 3, T, H, W], -1 … 1."""
+    return (frames_BTHWC.permute(0, 4, 1, 2, 3).to(torch.float32) / 127.5 - 1).to(dtype)
+
+
+def face_share(landmarks_BTPX: Tensor, config: FlashHeadConfig, chunks: int) -> Tensor:
+    """Which latents show the face: those inside the box of its oval, in the middle picture of each latent frame."""
+    side, stride = config.latent_side, config.codec.stride_frames
+    middles = torch.tensor([0] + [1 + stride * t + stride // 2 for t in range(config.latent_frames - 1)])
+    places = torch.arange(side, device=landmarks_BTPX.device)
+    shares = []
+    for k in range(chunks):
+        oval = landmarks_BTPX[:, middles + k * config.new_frames][:, :, list(FACE_OVAL), :2] / config.codec.stride_px
+        low, high = oval.amin(2), oval.amax(2)  # NaN where no face was found: nothing is inside
+        inside = (places + 1 > low[..., None]) & (places < high[..., None])
+        shares.append((inside[:, :, 1, :, None] & inside[:, :, 0, None, :]).float())
+    return torch.stack(shares, 1)
