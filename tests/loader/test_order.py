@@ -80,6 +80,13 @@ def test_reading_in_order_never_goes_back_to_an_earlier_block(lengths: list[int]
     assert max(open_bytes) <= max(limit, max(lengths) * 1000)
 
 
+def test_only_the_orders_of_epochs_under_way_are_kept() -> None:
+    order = Order(chosen([100, 200]), PLAN, 0, None)
+    for epoch in range(5):
+        order.window(epoch * order.n_windows)
+    assert sorted(order._epochs) == [3, 4]
+
+
 def test_within_a_block_the_windows_of_clips_are_mixed() -> None:
     clips = [clip for clip, _ in epoch_of(Order(chosen([300] * 20), PLAN, 0, None), 0)]
     assert sum(a != b for a, b in pairwise(clips)) > len(clips) * 0.8

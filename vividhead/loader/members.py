@@ -16,7 +16,10 @@ Members = Mapping[str, bytes]
 
 
 class MemberCache:
-    """The members last used. A clip larger than the limit is held alone, as it must be to be decoded."""
+    """The members last read: those of the block under way, as an order's blocks are as large as this.
+
+    A clip larger than the limit is held alone, as it must be to be decoded.
+    """
 
     def __init__(self, folder: Folder, rows: "pyarrow.Table", names: Sequence[str], limit_bytes: int) -> None:
         """Take the clips' manifest rows, the members wanted of them, and how much may be held."""
@@ -27,7 +30,6 @@ class MemberCache:
     def members(self, clip: int) -> Members:
         """The members of the clip in this row, or MediaError saying which one is not as the manifest has it."""
         if clip in self._held:
-            self._held.move_to_end(clip)
             return self._held[clip]
         row = self._rows.slice(clip, 1).to_pylist()[0]
         self._make_room(sum(row[f"{name}_bytes"] for name in self._names))
