@@ -1,13 +1,17 @@
 """Sound as 16 kHz mono on the source's clock."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from media.truth import beep, numbered, numbers_of, onsets_s, remuxed, source_of
 from vividhead.media import sound
+from vividhead.media.sound import _Places
 from vividhead.testing import SoundFormat, VideoFormat, write_video
 
 RATES_HZ = [8000, 11_025, 12_345, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000]
@@ -29,6 +33,20 @@ def test_sixteen_bit_samples_come_back_bit_for_bit(tmp_path: Path) -> None:
         read_S = sound(path, source_of(path), 0, 125)
         assert read_S.dtype == np.float32
         assert np.array_equal(read_S * 32768, written_S)
+
+
+@given(
+    st.sampled_from([1000, 44_100, 90_000, 14_112_000]), st.fractions(-100, 100, max_denominator=90_000),
+    st.sampled_from(RATES_HZ), st.integers(-(10**6), 10**12),
+)  # fmt: skip
+def test_stamps_become_places_as_fractions_would_have_it(per_s: int, zero_s: Fraction, rate: int, stamp: int) -> None:
+    base = Fraction(1, per_s)
+    assert _Places(base, zero_s, rate)(stamp) == round((stamp * base - zero_s) * rate)
+
+
+def test_a_stamp_between_two_samples_goes_to_the_even_one() -> None:
+    at = _Places(Fraction(1, 16_000), Fraction(0), 8000)
+    assert [at(stamp) for stamp in (-3, -1, 1, 3, 5)] == [-2, 0, 0, 2, 2]
 
 
 @pytest.mark.parametrize(

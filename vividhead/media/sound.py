@@ -152,19 +152,34 @@ def _placed(
     container: InputContainer, voice: AudioStream, source: Source, first_s: int, rate: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first sample's place after `first_s`, mono samples) of each packet from where the container stands."""
-    zero = Fraction(*source.zero_s_in_container) + first_s
-    base = voice.time_base or Fraction(1, rate)
-    mixer = _Mixer(rate)
+    due_at = _Places(voice.time_base or Fraction(1, rate), Fraction(*source.zero_s_in_container) + first_s, rate)
+    mixer, slip = _Mixer(rate), int(MAX_SLIP_S * rate)
     place: int | None = None
     for frame in _decoded(container, voice):
         if frame.pts is None:
             continue
-        due = round((frame.pts * base - zero) * rate)
+        due = due_at(frame.pts)
         for samples_S in mixer(frame):
-            if place is None or abs(place - due) > MAX_SLIP_S * rate:
+            if place is None or abs(place - due) > slip:
                 place = due
             yield place, samples_S
             place += len(samples_S)
+
+
+class _Places:
+    """A packet's stamp → its first sample's place, `round((stamp * base - zero) * rate)` in integers.
+
+    There are some forty packets a second, and fractions took a fifth of the time of reading them.
+    """
+
+    def __init__(self, base: Fraction, zero: Fraction, rate: int) -> None:
+        self._per_sample = math.lcm(base.denominator, zero.denominator)
+        self._step = int(base * rate * self._per_sample)
+        self._origin = int(zero * rate * self._per_sample)
+
+    def __call__(self, stamp: int) -> int:
+        place, over = divmod(stamp * self._step - self._origin, self._per_sample)
+        return place + (2 * over > self._per_sample or (2 * over == self._per_sample and place % 2))
 
 
 def _decoded(container: InputContainer, voice: AudioStream) -> Iterator[AudioFrame]:
