@@ -462,6 +462,24 @@ def test_a_dataset_that_is_not_whole_is_refused_at_the_start(dataset: Path) -> N
         opened(dataset)
 
 
+def test_rank_and_world_are_those_of_torch_unless_given(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (opened(packed).rank, opened(packed).world) == (0, 1)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    assert (opened(packed).rank, opened(packed).world) == (2, 4)
+    assert (opened(packed, rank=0, world=2).rank, opened(packed, rank=0, world=2).world) == (0, 2)
+
+
+def test_the_sound_is_what_the_streaming_generator_would_hear(packed: Path) -> None:
+    from vividhead.flashhead.model.audio_cache import window_ending_at
+
+    sample = next(iter(opened(packed)))
+    _, sound = whole_clip(packed, sample.clip_id)
+    heard_S = window_ending_at(sound, (sample.start_frame + 33) * 640, STAGE_1.audio_s)
+    assert np.array_equal(heard_S, sample.audio_KS[0].numpy())
+
+
 def test_batches_move_as_one(packed: Path) -> None:
     batch = next(opened(packed, landmarks=True).loader(3))
     assert len(batch) == 3 and batch.video_BTHWC.shape == (3, 33, SIDE, SIDE, 3)
