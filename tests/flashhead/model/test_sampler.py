@@ -53,6 +53,20 @@ def test_what_is_taken_over_is_put_back_clean_in_every_step_and_at_the_end() -> 
         assert not torch.equal(x[0, :, 1], motion[0, :, 1])
 
 
+def test_a_last_step_gives_the_estimate_of_the_clean_latents_after_it() -> None:
+    schedule, noises, steps = Schedule.few(4, 5.0), torch.randn(5, *SHAPE), []
+    estimates = torch.randn(4, *SHAPE)
+
+    def velocity(x: Tensor, step: int) -> Tensor:
+        steps.append(step)
+        return (x - estimates[step]) / schedule.sigmas(torch.float32)[step]
+
+    for last in range(4):
+        found = denoised(velocity, noises, torch.zeros(SHAPE), no_motion(), schedule, last)
+        assert torch.allclose(found, estimates[last], atol=1e-5)
+    assert steps == [0, 0, 1, 0, 1, 2, 0, 1, 2, 3]
+
+
 def test_guidance_goes_beyond_the_conditional_velocity() -> None:
     noise, towards = torch.randn(SHAPE), torch.randn(SHAPE)
     schedule = Schedule.teacher(5.0)

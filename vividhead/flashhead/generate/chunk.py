@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_cache import context_BFWLC, frames_read
+from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.colour import matched
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.sampler import Schedule, denoised
@@ -80,16 +82,8 @@ class ChunkGenerator:
 
     def pictures_of(self, latents_BCTHW: Tensor, batch: ChunkBatch, mark: Mark = lambda phase: None) -> Pair:
         """All pictures of a chunk, colours matched, float32 -1 … 1, and the latents that the next one takes over."""
-        config, codec = self.model.config, self.model.codec
-        video = codec.decode(latents_BCTHW)
-        mark("decode")
         colours = (batch.colour_mean_B3111, batch.colour_deviation_B3111)
-        video = matched(video, colours, config.stream.colour_strength)
-        mark("colour")
-        last = _ending_at(video, batch.end_frame_B, config.motion_frames)
-        motion = codec.encode(last.to(latents_BCTHW.dtype))
-        mark("encode")
-        return video, motion
+        return pictures_and_motion(latents_BCTHW, self.model.codec, self.model.config, colours, batch.end_frame_B, mark)
 
     def latents(self, context: Tensor, batch: ChunkBatch) -> Tensor:
         """Latents [B, C, T, H, W] of the chunk whose audio context is given."""
@@ -101,6 +95,25 @@ class ChunkGenerator:
 
         noises_SBCTHW = batch.noises_BSCTHW.transpose(0, 1)
         return denoised(velocity, noises_SBCTHW, batch.motion_BCTHW, batch.is_motion_B1T11, self.schedule)
+
+
+def pictures_and_motion(
+    latents_BCTHW: Tensor,
+    codec: VideoCodec,
+    config: FlashHeadConfig,
+    colours: Pair,
+    end_frame_B: Tensor,
+    mark: Mark = lambda phase: None,
+) -> Pair:
+    """As `ChunkGenerator.pictures_of`; `colours` are the portrait's Lab moments. Distillation rolls out with it too."""
+    video = codec.decode(latents_BCTHW)
+    mark("decode")
+    video = matched(video, colours, config.stream.colour_strength)
+    mark("colour")
+    last = _ending_at(video, end_frame_B, config.motion_frames)
+    motion = codec.encode(last.to(latents_BCTHW.dtype))
+    mark("encode")
+    return video, motion
 
 
 def _ending_at(video_B3THW: Tensor, end_B: Tensor, count: int) -> Tensor:

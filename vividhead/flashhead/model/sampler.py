@@ -60,18 +60,25 @@ def drawn(shape: Sequence[int], steps: int, generator: torch.Generator, like: Te
 
 
 def denoised(
-    velocity: Velocity, noises_SBCTHW: Tensor, motion_BCTHW: Tensor, is_motion_B1T11: Tensor, schedule: Schedule
+    velocity: Velocity,
+    noises_SBCTHW: Tensor,
+    motion_BCTHW: Tensor,
+    is_motion_B1T11: Tensor,
+    schedule: Schedule,
+    last_step: int | None = None,
 ) -> Tensor:
     """Latents of a chunk by re-noised estimates of the clean ones (the distilled sampler).
 
-    `motion` holds what is taken over where `is_motion`; `noises` are of `drawn`.
+    `motion` holds what is taken over where `is_motion`; `noises` are of `drawn`. Where a `last_step` is given, the
+    result is the estimate after that step, as distillation learns from it.
     """
     sigmas = schedule.sigmas(noises_SBCTHW.dtype)
+    last = len(schedule.timesteps) - 1 if last_step is None else last_step
     x_BCTHW = noises_SBCTHW[0]
-    for step in range(len(schedule.timesteps)):
+    for step in range(last + 1):
         x_BCTHW = torch.where(is_motion_B1T11, motion_BCTHW, x_BCTHW)
         clean = x_BCTHW - velocity(x_BCTHW, step) * sigmas[step]
-        after = sigmas[step + 1]
+        after = 0.0 if step == last else sigmas[step + 1]
         x_BCTHW = (1 - after) * clean + after * noises_SBCTHW[step + 1]
     return torch.where(is_motion_B1T11, motion_BCTHW, x_BCTHW)
 
