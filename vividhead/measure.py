@@ -21,7 +21,7 @@ from vividhead.cascade import is_known, looks_hopeless, run_scores
 from vividhead.clip_media import BufferedClipMedia, FaceCrop, cut_face
 from vividhead.clips import ClipCutter, Draft, clip_of
 from vividhead.errors import MediaError
-from vividhead.media import GridFrame, pictures, sound
+from vividhead.media import GridFrame, Picture, pictures, sound
 from vividhead.media.decode import DecodeLog, Planes
 from vividhead.pipeline import Pipeline
 from vividhead.policy import Policy
@@ -91,7 +91,7 @@ class Work:
             if grid.picture is None:
                 raise MediaError("failed.changed", f"no picture at frame {grid.frame}, where there was one before")
             self.beat()
-            faces.append(cut_face(Planes(grid.picture), boxes[len(faces)]))
+            faces.append(_face_in(grid.picture, boxes[len(faces)]))
         return faces
 
     def drop_faces_in_vain(self, draft: Draft[FaceCrop], track: int, looks: Sequence[Look]) -> None:
@@ -161,6 +161,10 @@ def _faces_of(work: Work, clip: Clip, draft: Draft[FaceCrop]) -> Sequence[FaceCr
     return draft.faces if draft.has_faces else work.cut_again(clip, draft.boxes)
 
 
+def _face_in(picture: Picture, box: Box) -> FaceCrop:
+    return cut_face(Planes(picture), box)
+
+
 def _drafts(
     watcher: Watcher, frames: Iterator[GridFrame], work: Work, labels: dict[int, str]
 ) -> Iterator[tuple[Draft[FaceCrop], int]]:
@@ -178,11 +182,10 @@ def _drafts(
         labels[seen.frame] = "no_picture" if seen.picture is None else "too_short" if followed else "no_face"
         if seen.picture is None:
             continue
-        planes = Planes(seen.picture)
         for track in followed:
             cutter = cutters.setdefault(track, ClipCutter(work.pipeline.clips, width, height))
             box = seen.boxes[track]
-            draft = cutter.add(seen.frame, box, partial(cut_face, planes, box))
+            draft = cutter.add(seen.frame, box, partial(_face_in, seen.picture, box))
             if draft is not None:
                 yield draft, track
             if cutter.draft is not None:
