@@ -57,14 +57,18 @@ def test_components_are_those_the_blocks_were_made_of() -> None:
     assert moments.blocks == 1000
 
 
-def test_latents_of_the_fitted_blocks_have_zero_mean_and_unit_deviation() -> None:
+def test_latents_of_the_fitted_blocks_have_zero_mean_no_correlation_and_unit_power_on_average() -> None:
     blocks, _ = known_blocks(torch.tensor([5.0, 3.0, 0.01], dtype=torch.float64))
     moments = BlockMoments(FRAMES, SIDE, 48, prior_blocks=0)
     moments.add(blocks)
     matrix_CP, offset_C = moments.basis().analysis()
-    latents = blocks.flatten(1) @ matrix_CP[:3].T + offset_C[:3]
+    every = blocks.flatten(1) @ matrix_CP.T + offset_C
+    torch.testing.assert_close(every.square().mean().item(), 1.0, rtol=1e-4, atol=0)
+    latents = every[:, :3]
     torch.testing.assert_close(latents.mean(0), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-9)
-    torch.testing.assert_close(latents.T @ latents / 1000, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-9)
+    powers = latents.T @ latents / 1000
+    wanted = torch.tensor([5.0, 3.0, 0.01], dtype=torch.float64)
+    torch.testing.assert_close(powers / powers[0, 0], torch.diag(wanted / 5.0), rtol=0, atol=1e-6)
 
 
 def test_what_is_left_out_is_the_weak_components() -> None:

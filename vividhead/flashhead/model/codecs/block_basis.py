@@ -45,17 +45,26 @@ class BlockBasis:
     vectors_CP: Tensor
     mean_P: Tensor
     scale_C: Tensor
-    """Standard deviation of each component: latents are divided by it."""
+    """Standard deviation of each component."""
+
+    @property
+    def unit(self) -> Tensor:
+        """What all latents are divided by: their power is 1 on average over the channels, not in each.
+
+        A generator's error then counts as it is seen. With each channel brought to unit power by itself, grain counts
+        as much as a mouth, and a small model learns grain: see docs/decisions/0006.
+        """
+        return self.scale_C.square().mean().sqrt()
 
     def analysis(self) -> tuple[Tensor, Tensor]:
         """Matrix (C, P) and offset (C) from an RGB block to its latents."""
         rgb_CP = torch.einsum("cin,ij->cjn", self._split(self.vectors_CP), WEIGHTED_YCC).flatten(1)
-        return rgb_CP / self.scale_C[:, None], -(self.vectors_CP @ self.mean_P) / self.scale_C
+        return rgb_CP / self.unit, -(self.vectors_CP @ self.mean_P) / self.unit
 
     def synthesis(self) -> tuple[Tensor, Tensor]:
         """Matrix (P, C) and offset (P) from latents to the RGB block that has them; without them, the mean's."""
         inverse = torch.linalg.inv(WEIGHTED_YCC)
-        scaled_CP = self.vectors_CP * self.scale_C[:, None]
+        scaled_CP = self.vectors_CP * self.unit
         rgb_CP = torch.einsum("cin,ji->cjn", self._split(scaled_CP), inverse).flatten(1)
         return rgb_CP.T.contiguous(), (inverse @ self._split(self.mean_P[None])[0]).flatten()
 
