@@ -19,7 +19,7 @@ T = TypeVar("T")
 def started(work: Callable[..., object], *arguments: object) -> BaseProcess:
     """A process that runs `work`, forked from one that has imported what takes long."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vividhead.flashhead.train.logs", "vividhead.flashhead.train.saving"])
+    context.set_forkserver_preload(["torch._dynamo", "torch.distributed.tensor", "vividhead.flashhead.train.saving"])
     process = context.Process(target=work, args=arguments, daemon=True)
     process.start()
     return process

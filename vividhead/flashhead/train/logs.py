@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -68,7 +68,9 @@ class Log:
         self._sinks: list[Callable[[int, Mapping[str, float]], None]] = []
         self._open = ExitStack()
         if place.is_first:
-            self._time_s = self._begin(folder, resumed_step, wandb_project)
+            with self._open:  # closes what is open, should the rest fail
+                self._time_s = self._begin(folder, resumed_step, wandb_project)
+                self._open = self._open.pop_all()
         self._began_s = self._line_s = time.monotonic()
 
     def add(self, values: Mapping[str, Tensor | float], samples: int = 0) -> None:
@@ -109,6 +111,14 @@ class Log:
     def close(self) -> None:
         """Finish the files."""
         self._open.close()
+
+    def __enter__(self) -> Self:
+        """Give itself, closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
 
     def _begin(self, folder: Path, resumed_step: int | None, wandb_project: str | None) -> float:
         """Open what is written to; returns the seconds of training until the step that is resumed."""

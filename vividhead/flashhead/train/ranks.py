@@ -147,7 +147,7 @@ def wrapped(dit: Dit, device: torch.device, *, shard: bool = False, compute: tor
         return dit
     if not shard:
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(dit, devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(dit, devices, gradient_as_bucket_view=True)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     # Inputs stay as they are: the tables of positions would lose their precision.
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
