@@ -147,7 +147,7 @@ def test_wandb_goes_on_with_the_same_run(tmp_path: Path, monkeypatch: pytest.Mon
         begun.append(options)
         return SimpleNamespace(log=lambda values, step: told.append((step, values["loss"])), finish=lambda: None)
 
-    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     for resumed_step in (None, 1, None):
         with Log(tmp_path, Place(), resumed_step=resumed_step, wandb_project="talk") as log:
             log.add({"loss": 0.5})

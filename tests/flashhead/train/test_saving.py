@@ -135,7 +135,7 @@ def hang_after_writing(hang: Callable[[], None]) -> None:
 
 
 def hang_before_renaming(hang: Callable[[], None]) -> None:
-    saving.sync_folder = lambda _: hang()  # type: ignore[attr-defined]
+    saving.sync_folder = lambda folder: hang()  # type: ignore[attr-defined]
 
 
 def hang_before_deleting(hang: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -140,8 +140,8 @@ def wrapped(dit: Dit, device: torch.device, *, shard: bool = False, compute: tor
     """The model as several ranks train it, whose gradients are means over all of them; alone, the model itself.
 
     Call its `forward`: nothing else reaches the others. Replicated by DistributedDataParallel, or with `shard` by
-    FSDP2, block by block: each rank keeps its part of the float32 parameters and of what the optimizer (made
-    afterwards) remembers of them. `compute`: precision in which sharded parameters travel, beside autocast.
+    FSDP2, block by block: each rank keeps its part of the float32 parameters, and of what an optimizer and an Ema (both
+    made afterwards) hold of them. `compute`: precision in which sharded parameters travel, beside autocast.
     """
     if not dist.is_initialized() or not any(p.requires_grad for p in dit.parameters()):
         return dit
@@ -151,13 +151,16 @@ def wrapped(dit: Dit, device: torch.device, *, shard: bool = False, compute: tor
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     # Inputs stay as they are: the tables of positions would lose their precision.
     policy = MixedPrecisionPolicy(param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    # Parts again after every forward pass, the root too: else a pass without gradient leaves it gathered, and neither
+    # an Ema's nor a checkpoint's values would reach the next update.
+    options: dict[str, Any] = {"mesh": mesh, "mp_policy": policy, "reshard_after_forward": True}
     for block in dit.blocks:
         assert isinstance(block, Block)
         # The audio's keys and values are made before the blocks run, so this part is gathered on its own.
-        fully_shard(block.cross_attn, mesh=mesh, mp_policy=policy)
+        fully_shard(block.cross_attn, **options)
         register_fsdp_forward_method(block.cross_attn, "memory")
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(dit, mesh=mesh, mp_policy=policy)
+        fully_shard(block, **options)
+    fully_shard(dit, **options)
     # It warns of changes in place to views that modules return, of which the model has none.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     return dit
