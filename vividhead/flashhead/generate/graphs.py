@@ -19,6 +19,7 @@ class GraphedGenerator:
         self._captured: dict[int, tuple[torch.cuda.CUDAGraph, ChunkBatch, ChunkResult]] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
+    @torch.inference_mode()  # what was made in it may be written to in it alone
     def __call__(self, batch: ChunkBatch) -> ChunkResult:
         """Make the next chunk of every stream in the batch; the result is the caller's to keep."""
         count = batch.end_frame_B.shape[0]
@@ -31,7 +32,6 @@ class GraphedGenerator:
         graph.replay()
         return ChunkResult(**{f.name: getattr(outputs, f.name)[:count].clone() for f in fields(ChunkResult)})
 
-    @torch.inference_mode()
     def _capture(self, batch: ChunkBatch, size: int) -> tuple[torch.cuda.CUDAGraph, ChunkBatch, ChunkResult]:
         inputs = ChunkBatch(**{f.name: _repeated(getattr(batch, f.name), size) for f in fields(ChunkBatch)})
         side = torch.cuda.Stream()

@@ -37,8 +37,9 @@ def rgb_of(lab_B3THW: Tensor) -> Tensor:
 @functools.cache
 def _matrices(device: torch.device) -> tuple[Tensor, Tensor]:
     """XYZ of linear RGB and back; made once for a device, as nothing may be copied to it inside a CUDA graph."""
-    forth = torch.tensor(_XYZ_OF_RGB, dtype=torch.float64)
-    return forth.float().to(device), torch.linalg.inv(forth).float().to(device)
+    with torch.inference_mode(False):  # kept tensors of inference mode would be refused in any later training
+        forth = torch.tensor(_XYZ_OF_RGB, dtype=torch.float64)
+        return forth.float().to(device), torch.linalg.inv(forth).float().to(device)
 
 
 def _mixed(channels_B3THW: Tensor, weights: Tensor) -> Tensor:
