@@ -5,6 +5,7 @@ import numpy as np
 from av import AudioFrame
 from numpy.typing import NDArray
 
+from vividhead.errors import UsageError
 from vividhead.records import SAMPLE_RATE_HZ
 
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384000
@@ -17,9 +18,9 @@ class Resampler:
     """
 
     def __init__(self, rate_hz: int) -> None:
-        """Take the rate of what will be pushed, `MIN_RATE_HZ` to `MAX_RATE_HZ`."""
+        """Take the rate of what will be pushed; raises UsageError outside of `MIN_RATE_HZ` to `MAX_RATE_HZ`."""
         if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-            raise ValueError(f"a sample rate of {rate_hz} Hz: {MIN_RATE_HZ} … {MAX_RATE_HZ} can be read")
+            raise UsageError(f"a sample rate of {rate_hz} Hz: {MIN_RATE_HZ} … {MAX_RATE_HZ} can be read")
         self.rate_hz = rate_hz
         self._filter = None if rate_hz == SAMPLE_RATE_HZ else av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
 

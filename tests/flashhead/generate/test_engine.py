@@ -260,6 +260,49 @@ def test_a_full_engine_refuses_and_a_closed_stream_frees_its_place(model: FlashH
     opened(engine)
 
 
+def test_a_stream_that_is_closed_or_anothers_takes_no_chunk_from_the_rest(model: FlashHead) -> None:
+    engine, elsewhere = Engine(model, capacity=2), Engine(model)
+    one, two, stranger = opened(engine, 1), opened(engine, 2), opened(elsewhere, 3)
+    one.push_pcm(speech(CHUNK))
+    with pytest.raises(UsageError, match="another engine"):
+        engine.next_chunks([one, stranger])
+    two.close()
+    with pytest.raises(StreamClosedError):
+        engine.next_chunks([one, two])
+    chunk = one.next_chunk()
+    assert chunk is not None
+    assert chunk.start_frame == 0
+    assert not chunk.idle
+
+
+def test_a_stream_named_twice_gives_its_chunks_in_order(model: FlashHead) -> None:
+    stream = opened(Engine(model))
+    stream.push_pcm(speech(2 * CHUNK))
+    first, nothing = stream._engine.next_chunks([stream, stream])
+    second = stream.next_chunk()
+    assert nothing is None
+    assert first is not None
+    assert second is not None
+    calm = said(model, speech(2 * CHUNK))
+    assert np.array_equal(frames([first, second]), frames(calm))
+
+
+def test_an_empty_push_leaves_a_stream_at_rest(model: FlashHead) -> None:
+    stream = opened(Engine(model))
+    stream.push_pcm(np.zeros(0, np.float32), 48000)
+    chunk = stream.next_chunk()
+    assert chunk is not None
+    assert chunk.idle
+
+
+@pytest.mark.parametrize("seed", [-(2**63) - 1, 2**64])
+def test_a_seed_that_torch_cannot_take_is_refused(model: FlashHead, seed: int) -> None:
+    engine = Engine(model)
+    with pytest.raises(UsageError, match="a seed of"):
+        engine.open(portrait(), seed, as_it_is=True)
+    engine.open(portrait(), 2**64 - 1, as_it_is=True)  # no place was taken
+
+
 def test_a_portrait_that_does_not_fit_is_refused(model: FlashHead) -> None:
     with pytest.raises(UsageError, match=r"uint8 \(16, 16, 3\) is taken as it is"):
         Engine(model).open(np.zeros((8, 8, 3), np.uint8), 0, as_it_is=True)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vividhead.errors import UsageError
 from vividhead.flashhead.generate.voice import Voice
 
 
@@ -93,6 +94,40 @@ def test_a_flush_of_nothing_is_no_utterance() -> None:
     assert voice.at_rest
 
 
+def test_an_empty_push_begins_no_utterance_and_ends_none() -> None:
+    voice = Voice()
+    for rate_hz in (16000, 48000):
+        voice.push(np.zeros(0, np.float32), rate_hz)
+        assert voice.at_rest
+    voice.push(speech(100), 16000)
+    voice.push(np.zeros(0, np.int16), 48000)
+    voice.push(speech(100), 16000)
+    voice.flush()
+    assert [part.size for part in spoken(voice)] == [200]
+
+
+def test_another_rate_amid_an_utterance_goes_on_with_it_and_loses_nothing() -> None:
+    voice = Voice()
+    for rate_hz in (48000, 16000, 44100):
+        voice.push(speech(rate_hz, rate_hz), rate_hz)
+    assert not voice.is_ready(48000)  # the last filter holds a little back
+    for _ in range(2):
+        voice.flush()
+    (found,) = spoken(voice, 48001)
+    assert abs(found.size - 48000) <= 2
+    assert voice.at_rest
+
+
+def test_a_rate_that_cannot_be_read_leaves_the_utterance_as_it_was() -> None:
+    voice = Voice()
+    voice.push(speech(16000), 16000)
+    with pytest.raises(UsageError):
+        voice.push(speech(100), 100)
+    voice.push(speech(100), 16000)
+    voice.flush()
+    assert sum(part.size for part in spoken(voice)) == 16100
+
+
 @pytest.mark.parametrize(
     ("samples", "rate_hz", "says"),
     [
@@ -103,5 +138,5 @@ def test_a_flush_of_nothing_is_no_utterance() -> None:
     ],
 )
 def test_what_is_no_sound_is_refused(samples: NDArray[Any], rate_hz: int, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(UsageError, match=says):
         Voice().push(samples, rate_hz)

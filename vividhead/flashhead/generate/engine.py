@@ -29,6 +29,10 @@ from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.sampler import drawn
 
 
+MIN_SEED, MAX_SEED = -(2**63), 2**64 - 1
+"""What torch's generators take."""
+
+
 class EngineFullError(VividHeadError):
     """All places of an engine are taken."""
 
@@ -69,6 +73,8 @@ class Engine:
             portrait_HWC = prepare_portrait(portrait_HWC, side)
         elif portrait_HWC.shape != (side, side, 3) or portrait_HWC.dtype != np.uint8:
             raise UsageError(f"a portrait of shape {portrait_HWC.shape}: uint8 ({side}, {side}, 3) is taken as it is")
+        if not MIN_SEED <= seed <= MAX_SEED:
+            raise UsageError(f"a seed of {seed}: {MIN_SEED} … {MAX_SEED}")
         look = self._look(portrait_HWC)
         stream = Stream(self, look, self._start(look, seed))
         self._streams.append(stream)
@@ -77,10 +83,16 @@ class Engine:
     def next_chunks(self, streams: Sequence[Stream]) -> list[Chunk | None]:
         """The next chunk of each stream, made in one batch; see `Stream.next_chunk`.
 
-        Others that have sound for a chunk ride along, one chunk ahead at most; silence is made only when asked for.
+        Others that have sound for a chunk ride along, one chunk ahead at most, or two where the engine works ahead;
+        silence is made only when asked for. Before anything is made, raises StreamClosedError or UsageError for a
+        stream that is closed or another engine's, so that no other loses a chunk by it.
         """
+        for stream in streams:
+            stream.check_open()
+            if stream not in self._streams:
+                raise UsageError("a stream of another engine: each engine makes the chunks of its own")
         count = self.model.config.new_frames
-        asked = [s for s in streams if s.wants(count, idle=True)]
+        asked = [s for s in dict.fromkeys(streams) if s.wants(count, idle=True)]
         if asked:
             self._advance(asked + [s for s in self._streams if s not in asked and s.wants(count)])
         if self._works_ahead and (riders := [s for s in self._streams if s.wants(count, ahead=1)]):
@@ -129,22 +141,26 @@ class Engine:
         return noise_SBCTHW[:, 0], self._random.get_state()
 
     def _batch(self, streams: list[Stream], requests: list[Request], noises: Sequence[Tensor]) -> ChunkBatch:
-        config, device = self.model.config, self.model.device
+        config = self.model.config
         states, looks = [s.made for s in streams], [s.look for s in streams]
         latents_T = torch.arange(config.latent_frames)
         windows = np.stack([_window(s, r, config.new_samples) for s, r in zip(states, requests, strict=True)])
         taken_over = torch.tensor([s.motion_latents for s in states])
         ends = torch.tensor([config.motion_frames + r.n_frames for r in requests])
         return ChunkBatch(
-            windows_BS=torch.from_numpy(windows).to(device),
+            windows_BS=self._sent(torch.from_numpy(windows)),
             noises_BSCTHW=torch.stack(list(noises)),
             motion_BCTHW=torch.stack([s.motion_CTHW for s in states]),
-            is_motion_B1T11=(latents_T < taken_over[:, None])[:, None, :, None, None].to(device),
+            is_motion_B1T11=self._sent((latents_T < taken_over[:, None])[:, None, :, None, None]),
             reference_BCTHW=torch.stack([look.reference_CTHW for look in looks]),
             colour_mean_B3111=torch.stack([look.colour_mean_3111 for look in looks]),
             colour_deviation_B3111=torch.stack([look.colour_deviation_3111 for look in looks]),
-            end_frame_B=ends.to(device),
+            end_frame_B=self._sent(ends),
         )
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """To the device, without waiting for what it is still at: a copy from memory that is not pinned would."""
+        return values.pin_memory().to(self.model.device, non_blocking=True) if self._on_gpu else values
 
     def _after(self, before: State, request: Request, motion_CTHW: Tensor, random: Tensor) -> State:
         padded = torch.zeros_like(before.motion_CTHW)

@@ -114,17 +114,17 @@ class Stream:
 
     def push_pcm(self, samples_S: Pushed, rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Add mono sound to be spoken: float -1 … 1 or int16, any length, at 4 to 384 kHz."""
-        self._check_open()
+        self.check_open()
         self._voice.push(samples_S, rate_hz)
 
     def flush(self) -> None:
         """End the utterance, so that its last, partial chunk can be made; more may be pushed afterwards."""
-        self._check_open()
+        self.check_open()
         self._voice.flush()
 
     def interrupt(self) -> None:
         """Drop all sound and pictures that have not been given out; the head goes on from the last that were."""
-        self._check_open()
+        self.check_open()
         self._voice.clear()
         self._ahead.clear()
         self.made = self._taken
@@ -179,7 +179,6 @@ class Stream:
 
     def take(self) -> Chunk | None:
         """For the engine: give the oldest chunk out, waiting for its pictures."""
-        self._check_open()
         if not self._ahead:
             return None
         made = self._ahead.popleft()
@@ -192,7 +191,8 @@ class Stream:
             idle=made.request.idle,
         )
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise StreamClosedError where the stream is closed."""
         if self._closed:
             raise StreamClosedError("this stream is closed; open another")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.errors import UsageError
 from vividhead.media.resample import Resampler
 
 Pushed = NDArray[np.float32] | NDArray[np.int16]
@@ -40,8 +41,13 @@ class Voice:
         self._resampler: Resampler | None = None
 
     def push(self, samples_S: Pushed, rate_hz: int) -> None:
-        """Add mono sound: float -1 … 1 or 16-bit integers, any length, at a rate that may change between calls."""
+        """Add mono sound: float -1 … 1 or 16-bit integers, any length, at a rate that may change between calls.
+
+        Nothing is no sound: it begins no utterance. Raises UsageError for what is not mono sound of such a rate.
+        """
         samples_S = _as_float(samples_S)
+        if not samples_S.size:
+            return
         if self._resampler is not None and self._resampler.rate_hz != rate_hz:
             self._add(self._resampler.rest())
             self._resampler = None
@@ -95,12 +101,12 @@ class Voice:
 
 def _as_float(samples_S: Pushed) -> NDArray[np.float32]:
     if samples_S.ndim != 1:
-        raise ValueError(f"sound of shape {samples_S.shape}: mono samples of one axis are expected")
+        raise UsageError(f"sound of shape {samples_S.shape}: mono samples of one axis are expected")
     if np.issubdtype(samples_S.dtype, np.floating):
         found = samples_S.astype(np.float32)
         if not np.isfinite(found).all():
-            raise ValueError("sound that holds NaN or infinity")
+            raise UsageError("sound that holds NaN or infinity")
         return found
     if samples_S.dtype == np.int16:
         return samples_S.astype(np.float32) / 32768
-    raise ValueError(f"sound of type {samples_S.dtype}: float32 (-1 … 1) or int16 is expected")
+    raise UsageError(f"sound of type {samples_S.dtype}: float32 (-1 … 1) or int16 is expected")
