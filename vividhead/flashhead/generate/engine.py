@@ -28,7 +28,6 @@ from vividhead.flashhead.model.colour import reference_moments
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.sampler import drawn
 
-
 MIN_SEED, MAX_SEED = -(2**63), 2**64 - 1
 """What torch's generators take."""
 
