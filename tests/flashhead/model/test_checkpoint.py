@@ -1,16 +1,21 @@
 """Checkpoint folders: strict in, the same out, and every wrong file named."""
 
 import json
+import resource
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.flashhead.conftest import Parity
 from tests.flashhead.stubs import tiny_config
-from vividhead.errors import ConfigError, VividHeadError
+from vividhead.errors import ConfigError, StorageError, VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig, load_config
+from vividhead.flashhead.model import checkpoint
 from vividhead.flashhead.model.checkpoint import (
     TENSORS_FILE,
     CheckpointError,
@@ -56,6 +61,67 @@ def test_config_json_says_what_the_published_one_says(name: str) -> None:
     wanted = {"lite": ([1, 1, 1], [8, 32, 32], 256, 128), "pro": ([1, 2, 2], [4, 8, 8], 32, 16)}[name]
     assert (said["patch_size"], said["vae_stride"], said["in_dim"], said["out_dim"]) == wanted
     assert (said["dim"], said["ffn_dim"], said["num_heads"], said["num_layers"]) == (1536, 8960, 12, 30)
+
+
+@pytest.mark.parametrize(("name", "size_bytes"), [("lite", 6_107_542_048), ("pro", 6_030_864_656)])
+def test_a_whole_models_file_has_the_published_files_size_to_the_byte(name: str, size_bytes: int) -> None:
+    with torch.device("meta"):
+        state = Dit(load_config(name)).state_dict()
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for key in sorted(state):
+        start, end = end, end + 4 * state[key].numel()
+        header[key] = {"dtype": "F32", "shape": list(state[key].shape), "data_offsets": [start, end]}
+    text = len(json.dumps(header, separators=(",", ":")))
+    assert 8 + -(-text // 8) * 8 + end == size_bytes
+    config_bytes = {"lite": 357, "pro": 353}[name]
+    assert len(json.dumps(official_config(load_config(name)), indent=2, sort_keys=True)) + 1 == config_bytes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["lite", "pro"])
+def test_the_published_names_load_strictly_and_go_out_as_they_came(
+    name: str, dtype: torch.dtype, parity: Parity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All 843 tensors of the official files, without their 6 GB of numbers."""
+    keys = json.loads((parity.folder / f"keys_{name}.json").read_text())
+    tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in keys.items()}
+    monkeypatch.setattr(checkpoint, "check_file", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "digest", lambda _: "0" * 64)
+    monkeypatch.setattr(checkpoint, "_read", lambda _: tensors)
+    dit, _ = import_dit(tmp_path, load_config(name))
+    said = {key: (list(value.shape), value.dtype) for key, value in dit.state_dict().items()}
+    assert said == {key: (shape, dtype) for key, shape in keys.items()}
+    del tensors["audio_emb.proj.3.bias"]
+    with pytest.raises(CheckpointError, match=r"lacks audio_emb\.proj\.3\.bias"):
+        import_dit(tmp_path, load_config(name))
+
+
+def test_a_model_in_the_place_of_another_does_not_keep_its_options(tmp_path: Path) -> None:
+    nano = load_config("nano")
+    small = replace(nano, dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1))
+    export_dit(Dit(small), tmp_path)
+    assert config_in(tmp_path, None) == small
+    export_dit(Dit(nano), tmp_path)
+    assert config_in(tmp_path, None) == nano
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 20 kB."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_disk_that_is_full_is_told_and_leaves_no_part(tmp_path: Path) -> None:
+    nano = load_config("nano")
+    with pytest.raises(StorageError, match=f"cannot write .*{TENSORS_FILE}"):
+        export_dit(Dit(replace(nano, dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1))), tmp_path)
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob(TENSORS_FILE))
 
 
 def test_a_missing_published_file_says_what_it_is_and_how_to_get_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@
 A configuration that is not one of the three official shapes keeps its own text beside them, in flashhead.toml.
 """
 
-import hashlib
+import contextlib
 import json
 import os
 from dataclasses import replace
@@ -23,7 +23,8 @@ from torch import Tensor
 from vividhead.errors import VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml, is_shipped, load_config
 from vividhead.flashhead.model.dit import EPS, TIME_WIDTH, Dit
-from vividhead.weights import check_file
+from vividhead.ledger import storage_error, sync_folder, write_atomically
+from vividhead.weights import check_file, digest
 
 TENSORS_FILE = "diffusion_pytorch_model.safetensors"
 CONFIG_FILE = "config.json"
@@ -88,27 +89,38 @@ def import_dit(folder: Path, config: FlashHeadConfig) -> tuple[Dit, str]:
     tensors = _read(path)
     _check_tensors(path, tensors, dit.state_dict())
     dit.load_state_dict(tensors, strict=True, assign=True)
-    with path.open("rb") as file:
-        return dit, hashlib.file_digest(file, "sha256").hexdigest()
+    return dit, digest(path)
 
 
 def export_dit(dit: Dit, folder: Path) -> Path:
-    """Write the transformer as the published one is laid out, each file whole or not at all; returns its folder."""
+    """Write the transformer as the published one is laid out, each file whole or not at all; returns its folder.
+
+    Raises StorageError where that cannot be written.
+    """
     target = model_folder(folder, dit.config)
-    target.mkdir(parents=True, exist_ok=True)
-    texts = {CONFIG_FILE: json.dumps(official_config(dit.config), indent=2, sort_keys=True) + "\n"}
-    if not is_shipped(dit.config):
-        texts[OWN_CONFIG_FILE] = as_toml(dit.config)
-    for name, text in texts.items():
-        half = target / f".{name}.part"
-        half.write_text(text, encoding="utf-8")
-        half.replace(target / name)
-    half = target / f".{TENSORS_FILE}.part"
-    save_file({k: v.detach().cpu().contiguous() for k, v in dit.state_dict().items()}, half, {"format": "pt"})
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    half.replace(target / TENSORS_FILE)
+    config_json = json.dumps(official_config(dit.config), indent=2, sort_keys=True) + "\n"
+    write_atomically(target / CONFIG_FILE, config_json.encode())
+    if is_shipped(dit.config):
+        (target / OWN_CONFIG_FILE).unlink(missing_ok=True)  # of another model that was here before
+    else:
+        write_atomically(target / OWN_CONFIG_FILE, as_toml(dit.config).encode())
+    _write_tensors(target / TENSORS_FILE, {k: v.detach().cpu().contiguous() for k, v in dit.state_dict().items()})
     return target
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """As `write_atomically`, but not through memory: published tensors are 6 GB."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, part, {"format": "pt"})
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    except (SafetensorError, OSError) as fault:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise storage_error(fault if isinstance(fault, OSError) else OSError(str(fault)), path) from fault
 
 
 def _read(path: Path) -> dict[str, Tensor]:

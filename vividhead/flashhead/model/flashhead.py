@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
 from vividhead.flashhead.model.checkpoint import config_in, import_dit
@@ -44,28 +45,36 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def usable_device(asked: str | None) -> str:
+    """The device that is asked for, or the default; raises UsageError for a GPU that is not there."""
+    if asked is not None and asked.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {asked}: PyTorch {torch.__version__} sees no GPU here; cpu works everywhere")
+    return asked or default_device()
+
+
 def load_flashhead(folder: Path, name: str | None = None, device: str | None = None) -> FlashHead:
     """Read a checkpoint folder (`Model_Nano/`, `Model_Lite/` or `Model_Pro/`, and what goes with it).
 
     `name` picks a model where the folder holds several. Computes in bfloat16 on a GPU and in float32 on a CPU.
     Raises VividHeadError naming the file that is missing, cut short or of another model.
     """
-    config = config_in(folder, name)
-    dit, digest = import_dit(folder, config)
-    return _ready(config, dit, load_codec(config, folder), load_audio_encoder(config, folder), digest, device)
+    config, where = config_in(folder, name), usable_device(device)
+    audio, codec = load_audio_encoder(config, folder), load_codec(config, folder)
+    dit, digest = import_dit(folder, config)  # last: what is missing is said before the largest file is read
+    return _ready(config, dit, codec, audio, digest, where)
 
 
 def random_flashhead(config: FlashHeadConfig, seed: int = 0, device: str | None = None) -> FlashHead:
     """A model of the real shapes that nobody has trained: for trials and for measuring speed."""
-    dit = initialise(Dit(config), seed)
-    return _ready(config, dit, random_codec(config, seed), random_audio_encoder(config, seed), None, device)
+    where = usable_device(device)
+    audio, codec = random_audio_encoder(config, seed), random_codec(config, seed)
+    return _ready(config, initialise(Dit(config), seed), codec, audio, None, where)
 
 
 def _ready(
-    config: FlashHeadConfig, dit: Dit, codec: VideoCodec, audio: AudioEncoder, digest: str | None, device: str | None
+    config: FlashHeadConfig, dit: Dit, codec: VideoCodec, audio: AudioEncoder, digest: str | None, where: str
 ) -> FlashHead:
     """Fused, frozen, on its device and in its precision. The audio encoder stays in float32."""
-    where = device or default_device()
     dtype = torch.float32 if where == "cpu" else torch.bfloat16
     for module in (codec, audio):
         module.requires_grad_(False).eval()
