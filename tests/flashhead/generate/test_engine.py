@@ -1,5 +1,6 @@
 """The streaming engine on a tiny model: what a stream's pictures may depend on, and what must never happen."""
 
+import gc
 import tracemalloc
 from typing import Any
 
@@ -226,22 +227,30 @@ def test_after_an_interrupt_a_stream_goes_on_as_if_what_was_dropped_had_never_be
     assert np.abs(after.frames_THWC.astype(int) - calm[1].frames_THWC.astype(int)).max() <= 1
 
 
+def tensors_alive() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+
 @pytest.mark.slow
 def test_ten_minutes_hold_memory_flat_and_equal_the_same_stream_in_one_go(model: FlashHead) -> None:
     n_samples = 10 * 60 * 16000
     sound = speech(n_samples)
     live = opened(Engine(model))
-    digests, seen_bytes = [], []
+    digests, seen_bytes, seen_tensors = [], [], []
     tracemalloc.start()
     for start in range(0, n_samples, 9600):
         live.push_pcm(sound[start : start + 9600])
         if chunk := live.next_chunk():
             digests.append(hash(chunk.frames_THWC.tobytes()))
         seen_bytes.append(tracemalloc.get_traced_memory()[0])
+        if start % 960_000 == 0:
+            seen_tensors.append(tensors_alive())  # torch's own memory is not traced
     live.flush()
     digests += [hash(c.frames_THWC.tobytes()) for c in spoken(live)]
     tracemalloc.stop()
     assert max(seen_bytes[-100:]) < max(seen_bytes[100:200]) + 300_000
+    assert max(seen_tensors[2:]) <= seen_tensors[1]
     assert digests == [hash(c.frames_THWC.tobytes()) for c in said(model, sound)]
     assert len(digests) == 625
 
