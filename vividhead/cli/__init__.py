@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     curation.add_scores(verbs)
     curation.add_reproduce(verbs)
     bench.add_bench(verbs)
+    flashhead.add_train(verbs)
     flashhead.add_generate(verbs)
     weights.add_weights(verbs)
     return parser

@@ -1,4 +1,4 @@
-"""Verbs of FlashHead: generate."""
+"""Verbs of FlashHead: generate, train."""
 
 import argparse
 import sys
@@ -69,4 +69,62 @@ def _generate(asked: argparse.Namespace) -> int:
     made = talk(chosen_model(asked), asked.portrait, asked.audio, asked.out, asked.seed, told)
     line.close()
     show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, made at {made.fps:.1f} FPS")
+    return 0
+
+
+def add_train(verbs: "Verbs") -> None:
+    """Add `vividhead train`."""
+    verb = verbs.add_parser(
+        "train", help="a dataset's shards in, a FlashHead out; run again to resume",
+        description="Stage 1 learns to generate, stage 2 distils it to a few steps. Ctrl-C saves; run again to go on.",
+    )  # fmt: skip
+    verb.add_argument("dataset", help="a dataset folder, its address, or a folder that holds dataset/")
+    verb.add_argument("--config", default="nano", help="nano, lite, pro or a configuration file (default: nano)")
+    verb.add_argument("--stage", type=int, choices=(1, 2), required=True, help="1: pre-training, 2: distillation")
+    verb.add_argument("--out", type=Path, help="the run's folder (default: flashhead-<config> beside the dataset)")
+    begin = "a checkpoint folder, or a file of Wan2.1-T2V's weights (default: fresh; stage 2: stage 1's result)"
+    verb.add_argument("--from", dest="begin_from", type=Path, metavar="PATH", help=begin)
+    verb.add_argument("--weights", type=Path, metavar="DIR", help="where lite's and pro's codec and audio encoder lie")
+    verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
+    verb.add_argument("--shard", action="store_true", help="under torchrun: spread the parameters too (FSDP2)")
+    verb.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    verb.add_argument("--wandb", metavar="PROJECT", help="log to wandb too")
+    verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    verb.set_defaults(verb=_train)
+
+
+def _train(asked: argparse.Namespace) -> int:
+    from vividhead.flashhead.config import load_config
+
+    config = load_config(asked.config)
+    from vividhead.flashhead.model.flashhead import default_device
+    from vividhead.flashhead.train.loop import Order, train
+
+    dataset = asked.dataset
+    if (Path(dataset) / "dataset" / "manifest.parquet").is_file():
+        dataset = str(Path(dataset) / "dataset")
+    order = Order(
+        dataset=dataset,
+        config=config,
+        stage=asked.stage,
+        run=asked.out or Path(dataset).parent / f"flashhead-{config.name}",
+        begin_from=asked.begin_from,
+        weights=asked.weights,
+        device=asked.device or default_device(),
+        seed=asked.seed,
+        shard=asked.shard,
+        wandb_project=asked.wandb,
+    )
+    line = LiveLine(sys.stderr, silent=asked.quiet)
+
+    def told(step: int, steps: int, rate: float, figures: dict[str, float]) -> None:
+        known = "  ".join(f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if name in figures)
+        line(f"step {step} of {steps}, {rate:.2f} a second, {(steps - step) / rate / 60:.0f} min left  {known}")
+
+    ended = train(order, told)
+    line.close()
+    if ended.is_done:
+        show(f"{ended.checkpoint} holds the model: vividhead generate --checkpoint {ended.checkpoint} …")
+    else:
+        show(f"stopped at step {ended.step} of {ended.steps}, saved; the same command goes on")
     return 0

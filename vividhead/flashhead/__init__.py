@@ -1,6 +1,6 @@
-"""FlashHead, the real-time talking-head generator: what it is (`model`), how it learns (`train`) and speaks (`generate`).
+"""FlashHead, the real-time talking head: what it is (`model`), how it learns (`train`), how it speaks (`generate`).
 
-    engine = Engine(load_flashhead(folder), capacity=4)
+engine = Engine(load_flashhead(folder), capacity=4)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -33,6 +33,7 @@ class Stage1:
     single_frame: float = quantity(0.1, "", 0, 1, "share of windows that take over one frame, as a cold start (paper)")
     audio_drop: float = quantity(0.1, "", 0, 1, "share of windows whose audio features are zeros, for guidance (ours)")
     face_weight: float = quantity(0.75, "", 0, 100, "of |x0 error| inside the face, relative to the velocity's (T)")
+    shuffled_audio: bool = setting(False, "each window hears another's sound: the control that must not learn lips")
     temporal_weight: float = quantity(0.25, "", 0, 100, "of the error of differences in time, likewise (T)")
 
 

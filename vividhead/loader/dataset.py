@@ -112,6 +112,11 @@ class ShardDataset(IterableDataset[Sample]):
         return len(self._rows)
 
     @property
+    def clip_ids(self) -> tuple[str, ...]:
+        """Their ids, in the manifest's order."""
+        return tuple(self._chosen.clip_ids)
+
+    @property
     def n_windows(self) -> int:
         """Windows of an epoch, over all ranks."""
         return self._order.n_windows

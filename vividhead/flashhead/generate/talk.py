@@ -61,7 +61,7 @@ def talk(
     began, n_frames = time.monotonic(), 0
     stream = Engine(model).open(face_HWC, seed, as_it_is=True)
     with TalkFile(out, side, provenance_of(model, seed)) as film:
-        for chunk in _spoken(stream, chain([first], blocks)):
+        for chunk in spoken(stream, chain([first], blocks)):
             film.add(chunk.frames_THWC, chunk.pcm_S)
             n_frames += len(chunk.frames_THWC)
             told(n_frames, total, n_frames / (time.monotonic() - began))
@@ -78,7 +78,7 @@ def provenance_of(model: FlashHead, seed: int) -> Provenance:
     )
 
 
-def _spoken(stream: Stream, blocks: Iterable[Samples]) -> Iterator[Chunk]:
+def spoken(stream: Stream, blocks: Iterable[Samples]) -> Iterator[Chunk]:
     """All chunks of a recording, each as soon as its sound is read."""
     for block_S in blocks:
         stream.push_pcm(block_S)

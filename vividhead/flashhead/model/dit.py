@@ -8,6 +8,7 @@ of a batch is what it would be alone. The steps are numbered as in the notes on 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_projection import AudioProjection
@@ -160,6 +161,8 @@ class Dit(nn.Module):
         """Make the layers of `config`; their values are those of no training: see `initialise`."""
         super().__init__()
         self.config, self.exact_rope = config, exact_rope
+        self.recomputes = False
+        """Whether training keeps no activations inside blocks: less memory, a third more work."""
         dit = config.dit
         patch = (1, dit.patch_side, dit.patch_side)
         self.patch_embedding = nn.Conv3d(2 * dit.latent_channels, dit.dim, patch, patch)
@@ -197,7 +200,7 @@ class Dit(nn.Module):
     def audio_memories(self, context_BFWLC: Tensor) -> list[Memory]:
         """Keys and values of a chunk's audio for every block; made once for all its denoising steps."""
         audio_BTAD = self.audio_proj(context_BFWLC.to(self.patch_embedding.weight.dtype))
-        return [block.cross_attn.memory(audio_BTAD) for block in self._blocks()]
+        return [block.cross_attn.memory(audio_BTAD) for block in self.typed_blocks()]
 
     def velocity(self, x_BCTHW: Tensor, time_BD: Tensor, memories: list[Memory], reference_BCTHW: Tensor) -> Tensor:
         """As `forward`, with the time embedded and the audio remembered already."""
@@ -206,14 +209,18 @@ class Dit(nn.Module):
         x_BND = patches.flatten(2).transpose(1, 2)
         tables = self._positions((frames, rows, columns), x_BND.device)
         time_B6D = self.time_projection(time_BD).unflatten(-1, (6, -1))
-        for block, memory in zip(self._blocks(), memories, strict=True):
-            x_BND = block(x_BND, time_B6D, memory, tables, frames)
+        for block, memory in zip(self.typed_blocks(), memories, strict=True):
+            if self.recomputes and torch.is_grad_enabled():
+                x_BND = checkpoint(block, x_BND, time_B6D, memory, tables, frames, use_reentrant=False)
+            else:
+                x_BND = block(x_BND, time_B6D, memory, tables, frames)
         side = self.config.dit.patch_side
         out_BND: Tensor = self.head(x_BND, time_BD)
         out = out_BND.view(-1, frames, rows, columns, side, side, self.config.dit.latent_channels)
         return out.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
-    def _blocks(self) -> list[Block]:
+    def typed_blocks(self) -> list[Block]:
+        """The blocks, by their type."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def _positions(self, grid_THW: tuple[int, int, int], device: torch.device) -> Tensor:
@@ -221,7 +228,8 @@ class Dit(nn.Module):
         key = (grid_THW, device, dtype)
         if key not in self._tables:
             width = self.config.dit.dim // self.config.dit.heads
-            self._tables[key] = rope_tables(grid_THW, width, dtype).to(device)
+            with torch.inference_mode(False):  # kept tensors of inference mode would be refused in any later training
+                self._tables[key] = rope_tables(grid_THW, width, dtype).to(device)
         return self._tables[key]
 
     def for_generation(self) -> "Dit":
@@ -229,7 +237,7 @@ class Dit(nn.Module):
         for unused in ("text_embedding", "audio_emb"):
             if hasattr(self, unused):
                 delattr(self, unused)
-        for block in self._blocks():
+        for block in self.typed_blocks():
             block.self_attn.fuse()
         return self.requires_grad_(False).eval()
 
@@ -258,8 +266,8 @@ def initialise(dit: Dit, seed: int) -> Dit:
             gain = GATE if name.endswith("cross_attn.o.weight") or name.startswith("time_projection") else 1.0
             nn.init.xavier_uniform_(flat, gain, generator=generator)
     with torch.no_grad():
-        for block in dit.blocks:
-            block.modulation[:, [2, 5]] += GATE  # type: ignore[index]
+        for block in dit.typed_blocks():
+            block.modulation[:, [2, 5]] += GATE
         _lead_to_the_portrait(dit, generator)
     return dit
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.flow import clean_of, drawn_timesteps, mean_outside, motion_mask, noised
+from vividhead.flashhead.train.rollout import Network
 from vividhead.flashhead.train.windows import Windows
 
 T_BUCKETS = 5
@@ -54,7 +54,7 @@ def draw(shape_BCTHW: torch.Size, config: FlashHeadConfig, generator: torch.Gene
     )
 
 
-def stage1_loss(dit: Dit, windows: Windows, draws: Draws, config: FlashHeadConfig) -> Loss:
+def stage1_loss(dit: Network, windows: Windows, draws: Draws, config: FlashHeadConfig) -> Loss:
     """Mean squared error of the velocity, and optionally of the clean latents in the face and of their changes."""
     clean = windows.latents_BKCTHW[:, 0]
     noise = draws.noise_BCTHW.to(clean)

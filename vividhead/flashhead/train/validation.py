@@ -1,0 +1,57 @@
+"""The loss on clips that are held out: the same windows, noise and timesteps every time, heard and misheard."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.train.ranks import own_generator
+from vividhead.flashhead.train.stage1 import draw, stage1_loss
+from vividhead.flashhead.train.windows import Windows
+from vividhead.loader import Batch, ShardDataset
+
+SEED = 7
+"""Of the noise; nothing a run is seeded with changes what it is judged by."""
+
+
+class Validation:
+    """Judges a model by flow matching on held-out windows; each rank judges all of them."""
+
+    def __init__(
+        self, dataset: ShardDataset, config: FlashHeadConfig, encode: Callable[[Batch], Windows], device: torch.device
+    ) -> None:
+        """Encode the windows once, at most `loop.validation_windows`, and keep them on the device."""
+        self._config, self._device = config, device
+        self._batches: list[Windows] = []
+        left = config.loop.validation_windows
+        for batch in dataset.loader(min(left, config.stage1.batch)):
+            self._batches.append(encode(batch))
+            left -= len(batch)
+            if left <= 0:
+                break
+        dataset.load_state_dict(dataset.state_dict() | {"position": 0})
+
+    @torch.no_grad()
+    def __call__(self, dit: Dit) -> dict[str, float]:
+        """Mean loss of the velocity with each window's own sound, and with the sound of another."""
+        own = [self._loss(dit, windows, number) for number, windows in enumerate(self._batches)]
+        other = [self._loss(dit, _misheard(windows), number) for number, windows in enumerate(self._batches)]
+        weights = [len(windows) for windows in self._batches]
+        return {"validation": _mean(own, weights), "validation_misheard": _mean(other, weights)}
+
+    def _loss(self, dit: Dit, windows: Windows, number: int) -> float:
+        draws = draw(windows.reference_BCTHW.shape, self._config, own_generator(SEED, number))
+        draws = replace(draws, has_audio_B=torch.ones_like(draws.has_audio_B)).to(self._device)
+        return stage1_loss(dit, windows, draws, self._config).velocity.item()
+
+
+def _misheard(windows: Windows) -> Windows:
+    """Each window with the sound of the next; one alone with its own backwards."""
+    context = windows.context_BKFWLC
+    return replace(windows, context_BKFWLC=context.roll(1, 0) if len(windows) > 1 else context.flip(2))
+
+
+def _mean(values: list[float], weights: list[int]) -> float:
+    return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
