@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.cli.flashhead import chosen_model, model_options
@@ -34,6 +35,7 @@ def add_bench(verbs: "Verbs") -> None:
     model_options(generate)
     generate.add_argument("--chunks", type=int, default=20, help="chunks timed in each part (default: 20)")
     generate.add_argument("--json", action="store_true", help="figures for scripts")
+    generate.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
     generate.set_defaults(verb=_bench_generate)
     loader = what.add_parser("loader", help="training windows read from a dataset")
     loader.add_argument("dataset", help="a dataset folder, or its address")
@@ -72,8 +74,11 @@ def _bench_generate(asked: argparse.Namespace) -> int:
     if asked.chunks < 1:
         raise UsageError(f"--chunks {asked.chunks}: 1 or more")
     from vividhead.flashhead.generate.bench import bench_generate, table
+    from vividhead.ledger import write_atomically
 
     figures = bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}"))
+    if asked.keep:
+        write_atomically(asked.keep, (json.dumps(figures, indent=1) + "\n").encode())
     show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0
 

@@ -8,12 +8,15 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vividhead.flashhead.generate.chunk import PHASES, ChunkGenerator
 from vividhead.flashhead.generate.engine import Engine
@@ -24,6 +27,9 @@ from vividhead.records import GRID_FPS
 STREAM_COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32)
 MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}
 MATMUL_RUNS = 20
+WARM_CHUNKS = 2
+"""Before chunks are timed: an engine that works ahead has then begun as many as it ever has."""
+PEAKS = ("peak_gpu_memory_mb", "peak_memory_mb")
 Say = Callable[[str], None]
 
 
@@ -33,6 +39,8 @@ def bench_generate(model: FlashHead, chunks: int = 20, say: Say = lambda line: N
     figures: dict[str, Any] = {
         "model": config.name,
         "random_weights": model.random_weights,
+        "measured": datetime.now(UTC).isoformat(timespec="minutes"),
+        "vividhead": version("vividhead"),
         "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -42,14 +50,14 @@ def bench_generate(model: FlashHead, chunks: int = 20, say: Say = lambda line: N
     }
     figures["cold_start_ms"] = _first_chunk_ms(Engine(model))
     say("one stream")
-    figures |= _one_stream(model, chunks)
+    _forget_peak(device)
+    figures |= _one_stream(model, chunks) | _peak_memory(device)
     say("phases")
     figures["phases_ms"] = _phases_ms(model, chunks)
     say("the floor")
     figures |= _floor(model, figures["chunk_ms"]["median"])
     figures["streams"] = _many_streams(model, chunks, say)
     figures["streams_sustained"] = max((s["streams"] for s in figures["streams"] if not s["underruns"]), default=0)
-    figures |= _memory(device)
     return figures
 
 
@@ -91,12 +99,24 @@ def _one_stream(model: FlashHead, chunks: int) -> dict[str, Any]:
     engine = Engine(model)
     _first_chunk_ms(engine)
     figures: dict[str, Any] = {"first_chunk_ms": _first_chunk_ms(engine)}
-    stream = _opened(engine, chunks)
-    times = [_timed_ms(stream.next_chunk) for _ in range(chunks)]
+    stream = _opened(engine, WARM_CHUNKS + chunks + 1)  # the last is begun ahead and not asked for
+    times = _in_a_row_ms(stream.next_chunk, chunks)
     stream.close()
     figures["chunk_ms"] = _spread(times)
-    figures["fps"] = round(model.config.new_frames / statistics.median(times) * 1000, 1)
+    figures["fps"] = round(model.config.new_frames * len(times) / sum(times) * 1000, 1)
     return figures
+
+
+def _in_a_row_ms(next_chunk: Callable[[], object], chunks: int) -> list[float]:
+    """How long a caller who asks again at once waits each time; nothing else makes the device wait."""
+    for _ in range(WARM_CHUNKS):
+        next_chunk()
+    times = []
+    for _ in range(chunks):
+        began = time.perf_counter()
+        next_chunk()
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 def _spread(times_ms: list[float]) -> dict[str, float]:
@@ -110,7 +130,7 @@ def _spread(times_ms: list[float]) -> dict[str, float]:
 
 def _phases_ms(model: FlashHead, chunks: int) -> dict[str, float]:
     """Median milliseconds of each phase, one stream, run step by step and not as one graph."""
-    engine = Engine(model, graphs=False)
+    engine = Engine(model, graphs=False, ahead=False)
     generator = ChunkGenerator(model)
     times: dict[str, list[float]] = {phase: [] for phase in (*PHASES, "copy")}
     began = 0.0
@@ -137,6 +157,14 @@ def _phases_ms(model: FlashHead, chunks: int) -> dict[str, float]:
     return {phase: round(statistics.median(took), 2) for phase, took in times.items()}
 
 
+def _attention_flop(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+UNCOUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
+"""What torch has no formula for: attention as the CPU does it."""
+
+
 def _floor(model: FlashHead, chunk_ms: float) -> dict[str, Any]:
     size = MATMUL_SIZE[model.device.type]
     a, b = (torch.randn(size, size, device=model.device, dtype=model.dtype) for _ in range(2))
@@ -145,7 +173,7 @@ def _floor(model: FlashHead, chunk_ms: float) -> dict[str, Any]:
     per_s = 2 * size**3 / (min(_timed_ms(lambda: a @ b) for _ in range(MATMUL_RUNS)) / 1000)
     engine = Engine(model, graphs=False)
     stream = _opened(engine, 1)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
         stream.next_chunk()
     flops = counter.get_total_flops()
     floor_ms = flops / per_s * 1000
@@ -159,31 +187,42 @@ def _floor(model: FlashHead, chunk_ms: float) -> dict[str, Any]:
 
 
 def _many_streams(model: FlashHead, chunks: int, say: Say) -> list[dict[str, Any]]:
-    """Waves of n streams, until one comes later than a listener would need it."""
+    """Waves of n streams, until one takes longer than it plays; nothing is made ahead, as live sound comes late."""
     deadline_ms = model.config.new_frames / GRID_FPS * 1000
     found: list[dict[str, Any]] = []
     for count in STREAM_COUNTS:
         say(f"{count} streams")
-        engine = Engine(model, capacity=count)
-        streams = [_opened(engine, chunks + 1, seed) for seed in range(count)]
-        engine.next_chunks(streams)
-        times = [_timed_ms(lambda e=engine, s=streams: e.next_chunks(s)) for _ in range(chunks)]  # type: ignore[misc]
-        found.append({"streams": count, "wave_ms": _spread(times), "underruns": _underruns(times, deadline_ms)})
+        _forget_peak(model.device.type)
+        engine = Engine(model, capacity=count, ahead=False)
+        streams = [_opened(engine, WARM_CHUNKS + chunks, seed) for seed in range(count)]
+        times = _in_a_row_ms(partial(engine.next_chunks, streams), chunks)
+        wave = {"streams": count, "wave_ms": _spread(times), "underruns": _underruns(times, deadline_ms)}
+        found.append(wave | _peak_memory(model.device.type))
+        for stream in streams:
+            stream.close()  # so that the engine's graphs go with it
         if statistics.median(times) > deadline_ms:
             break
     return found
 
 
 def _underruns(times_ms: list[float], deadline_ms: float) -> int:
-    """Chunks that arrive after the listener, who began with the first, has run out of pictures."""
-    late, clock_ms = 0, 0.0
-    for played, took in enumerate(times_ms):
-        clock_ms = max(clock_ms + took, played * deadline_ms)  # a chunk's sound is there when the last was played
-        late += clock_ms > (played + 1) * deadline_ms
+    """Chunks that arrive after the listener, who began with the first, has run out of pictures.
+
+    The sound of chunk k has been spoken k chunks after that of the first; its pictures are due another chunk later.
+    """
+    late, free_ms = 0, 0.0
+    for chunk, took in enumerate(times_ms):
+        free_ms = max(free_ms, chunk * deadline_ms) + took
+        late += free_ms > (chunk + 1) * deadline_ms
     return late
 
 
-def _memory(device: str) -> dict[str, float]:
+def _forget_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_memory(device: str) -> dict[str, float]:
     if device == "cuda":
         return {"peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1e6)}
     return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)}
@@ -194,9 +233,9 @@ def table(figures: dict[str, Any]) -> str:
     weights = "random weights of the real shapes" if figures["random_weights"] else "trained weights"
     lines = [
         f"{figures['model']} at {figures['side_px']} px, {figures['steps']} steps, {figures['dtype']}, {weights}",
-        f"{figures['device']}, torch {figures['torch']}",
+        f"{figures['device']}, torch {figures['torch']}, vividhead {figures['vividhead']}, {figures['measured']}",
         "",
-        f"one stream             {figures['fps']:>9.1f} FPS",
+        f"one stream             {figures['fps']:>9.1f} FPS{_memory_of(figures)}",
         f"chunk of {figures['new_frames_per_chunk']:<2} pictures   {figures['chunk_ms']['median']:>9.1f} ms"
         f"   (p99 {figures['chunk_ms']['p99']:.1f})",
         f"first chunk            {figures['first_chunk_ms']:>9.1f} ms   (cold {figures['cold_start_ms']:.0f})",
@@ -207,11 +246,15 @@ def table(figures: dict[str, Any]) -> str:
         "",
         *(
             f"{wave['streams']:>2} streams: a wave takes {wave['wave_ms']['median']:.0f} ms, worst "
-            f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns"
+            f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns{_memory_of(wave)}"
             for wave in figures["streams"]
         ),
         f"streams sustained at 25 FPS: {figures['streams_sustained']}",
     ]
-    memory = {k: v for k, v in figures.items() if k.startswith("peak")}
-    lines += [f"{name.removesuffix('_mb').replace('_', ' ')}: {size:.0f} MB" for name, size in memory.items()]
     return "\n".join(lines)
+
+
+def _memory_of(figures: dict[str, Any]) -> str:
+    """Peak memory among the figures, as the end of a line."""
+    found = [f", {name.removesuffix('_mb').replace('_', ' ')} {figures[name]} MB" for name in PEAKS if name in figures]
+    return "".join(found)
