@@ -57,6 +57,7 @@ def test_what_is_written_is_what_is_read(name: str, tmp_path: Path) -> None:
         ("[stream]\nframes_per_chunk = 34", "is not 1 and a multiple of codec.stride_frames 8"),
         ("[stream]\nmotion_latents = 5", "leave nothing new of 5"),
         ("[audio]\ncache_s = 1.4\n[stream]\nframes_per_chunk = 41", "shorter than a chunk and its audio window"),
+        ("[audio]\ncache_s = 8.01", "audio.cache_s 8.01 holds no whole number of pictures"),
         ("[sampler]\nsteps = 3", "sampler.steps cannot be 3"),
         ('[codec]\nkind = "lyx"', "did you mean ltx?"),
     ],

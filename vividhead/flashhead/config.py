@@ -182,5 +182,7 @@ def _check_geometry(config: FlashHeadConfig, mistakes: Mistakes) -> None:
         mistakes.add("stream.motion_latents", f"{stream.motion_latents} leave nothing new of {config.latent_frames}")
     if config.cache_frames < stream.frames_per_chunk + AUDIO_WINDOW_FRAMES // 2:
         mistakes.add("audio.cache_s", f"{config.audio.cache_s} is shorter than a chunk and its audio window")
+    if config.cache_samples != config.cache_frames * SAMPLES_PER_FRAME:
+        mistakes.add("audio.cache_s", f"{config.audio.cache_s} holds no whole number of pictures of 0.04 s")
     if config.sampler.steps == 3:
         mistakes.add("sampler.steps", "cannot be 3: 1, 2 or 4")
