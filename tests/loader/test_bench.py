@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.conftest import SIDE
+from tests.packed import SIDE
 from vividhead.cli import main
 from vividhead.loader import WindowPlan
 from vividhead.loader.bench import bench_loader, table

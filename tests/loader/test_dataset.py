@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import vividhead
-from loader.conftest import LENGTHS, SIDE
+from tests.packed import LENGTHS, SIDE
 from vividhead.errors import DatasetError, MediaError, StorageError, UsageError
 from vividhead.loader import Batch, Sample, ShardDataset, WindowPlan, batched, dataset
 from vividhead.loader.order import Window

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.conftest import SIDE
+from tests.packed import SIDE
 from vividhead.errors import DatasetError, UsageError
 from vividhead.loader import ShardDataset, WindowPlan
 from vividhead.loader.folder import Folder

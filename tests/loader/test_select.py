@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.conftest import SHARP, SIDE
+from tests.packed import SHARP, SIDE
 from vividhead.errors import ConfigError, UsageError
 from vividhead.loader.select import check_columns, chosen_rows
 from vividhead.manifest import read

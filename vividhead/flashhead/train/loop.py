@@ -21,7 +21,7 @@ import torch
 from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
-from vividhead.flashhead.model.checkpoint import export_dit
+from vividhead.flashhead.model.checkpoint import export_dit, model_folder
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan
@@ -160,8 +160,8 @@ def _beginning(order: Order, folder: Path | None) -> Dit:
         return fresh(order.config, order.seed)
     if begin.is_file():
         return from_wan(begin, order.config, order.seed)[0]
-    if order.stage == 2 and not begin.is_dir():
-        raise UsageError(f"{begin} is not there: train --stage 1 first, or name a checkpoint with --from")
+    if order.stage == 2 and not model_folder(begin, order.config).is_dir():
+        raise UsageError(f"{begin} holds no {order.config.name}: train --stage 1 first, or name one with --from")
     return from_flashhead(begin, order.config)
 
 

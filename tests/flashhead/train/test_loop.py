@@ -1,0 +1,119 @@
+"""The training loop on a tiny dataset: the same updates whether stopped or not, and what it leaves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.packed import packed_dataset
+from vividhead.errors import UsageError, VividHeadError
+from vividhead.flashhead.config import FlashHeadConfig, as_toml, load_config
+from vividhead.flashhead.generate.talk_file import read_provenance
+from vividhead.flashhead.model.flashhead import load_flashhead
+from vividhead.flashhead.train import loop
+from vividhead.flashhead.train.loop import Order, train
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packed_dataset(tmp_path_factory.mktemp("packed"))
+
+
+def tiny(folder: Path, steps: int = 4, **stage1: Any) -> FlashHeadConfig:
+    """Nano as small as it gets, as a user would write it: a file."""
+    nano = load_config("nano")
+    config = replace(
+        nano,
+        dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1, latent_channels=8),
+        stream=replace(nano.stream, side_px=32),
+        stage1=replace(nano.stage1, steps=steps, batch=2, warmup_steps=2, **stage1),
+        stage2=replace(nano.stage2, steps=2, batch=1, chunks=2, critic_updates=2),
+        loop=replace(nano.loop, log_every=1, validate_every=2, validation_windows=2, save_every=2, sample_every=4),
+    )
+    path = folder / "tiny.toml"
+    path.write_text(as_toml(config), encoding="utf-8")
+    return load_config(str(path))
+
+
+def result(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "checkpoint" / "Model_Tiny" / "diffusion_pytorch_model.safetensors")
+
+
+def log(run: Path, stage: int) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / f"stage{stage}" / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_is_stopped_and_goes_on_makes_the_same_updates(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(tmp_path, steps=4)
+    once = Order(dataset=str(dataset), config=config, stage=1, run=tmp_path / "once")
+    assert train(once).is_done
+    parted = replace(once, run=tmp_path / "parted")
+    short = replace(config, stage1=replace(config.stage1, steps=3))
+    train(replace(parted, config=short))
+    ended = train(parted)
+    assert (ended.step, ended.is_done) == (4, True)
+    one, other = result(tmp_path / "once"), result(tmp_path / "parted")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert [line["step"] for line in log(tmp_path / "parted", 1)] == [1, 2, 3, 4]
+
+
+def test_stage_one_leaves_a_log_a_sample_and_a_model_that_speaks(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=run))
+    lines = log(run, 1)
+    assert {"loss", "velocity", "face", "temporal", "gradient_norm", "samples_per_s"} <= lines[0].keys()
+    assert {"validation", "validation_misheard"} <= lines[-1].keys()
+    said = read_provenance(run / "stage1" / "samples" / "step-00000004.mp4")
+    assert said is not None
+    assert said.model == "tiny"
+    model = load_flashhead(run / "checkpoint", device="cpu")
+    assert model.config.dit.layers == 1
+    assert not model.random_weights
+
+
+def test_stage_two_begins_with_what_stage_one_left(dataset: Path, tmp_path: Path) -> None:
+    order = Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=tmp_path / "run")
+    with pytest.raises(UsageError, match="train --stage 1 first"):
+        train(replace(order, stage=2))
+    train(order)
+    before = result(order.run)
+    assert train(replace(order, stage=2)).steps == 4  # two of the generator, two of the critic for each
+    assert any(not torch.equal(before[name], value) for name, value in result(order.run).items())
+    lines = log(order.run, 2)
+    assert "dmd_gradient" in lines[0]
+    assert "dmd_gradient" not in lines[1]
+    assert all("critic" in line for line in lines)
+
+
+def test_no_held_out_clip_is_learned_from(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    (tmp_path / "stage1").mkdir()
+    training, held = loop._datasets(Order(dataset=str(dataset), config=config, stage=1, run=tmp_path))
+    assert held is not None
+    assert set(held.clip_ids).isdisjoint(training.clip_ids)
+    assert len(held.clip_ids) == 1
+    assert len(training.clip_ids) == 5
+
+
+def test_updates_without_a_finite_gradient_are_given_up_after_so_many(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(tmp_path, steps=10, face_weight=100.0)
+    config = replace(config, loop=replace(config.loop, most_nonfinite=2))
+    order = Order(dataset=str(dataset), config=config, stage=1, run=tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "fresh", lambda config, seed: _spoilt(config, seed))
+        with pytest.raises(VividHeadError, match="3 updates in a row had no finite gradient"):
+            train(order)
+
+
+def _spoilt(config: FlashHeadConfig, seed: int) -> Any:
+    from vividhead.flashhead.train.begin import fresh
+
+    dit = fresh(config, seed)
+    torch.nn.init.constant_(dit.head.head.bias, float("nan"))
+    return dit
