@@ -78,14 +78,18 @@ def test_neither_float32_positions_nor_fused_products_change_the_velocity(
 
 
 @torch.inference_mode()
-def test_bfloat16_velocity_is_the_published_models(published: tuple[str, Dit], parity: Parity) -> None:
+def test_bfloat16_velocity_is_the_published_models_alone_and_in_a_batch(published: tuple[str, Dit], parity: Parity) -> None:
     name, dit = published
     wanted = parity.outputs(f"dit_{name}")["velocity_bf16"]
     x, t, context, y = inputs(parity, name)
-    found = copy.deepcopy(dit).bfloat16()(x.bfloat16(), t, context, y.bfloat16())
-    assert found.dtype == torch.bfloat16
     assert 4 <= wanted.abs().max() < 8
-    assert (found.float() - wanted.float()).abs().max() <= 2 * BF16_ULP_AT_4
+    lower = copy.deepcopy(dit).bfloat16()
+    other = torch.randn_like(x), torch.tensor([100.0]), torch.randn_like(context), torch.randn_like(y)
+    batch = [torch.cat((a, b)) for a, b in zip(other, (x, t, context, y), strict=True)]
+    for x, t, context, y in ((x, t, context, y), batch):
+        found = lower(x.bfloat16(), t, context, y.bfloat16())
+        assert found.dtype == torch.bfloat16
+        assert (found[-1:].float() - wanted.float()).abs().max() <= 2 * BF16_ULP_AT_4
 
 
 def test_audio_of_a_latent_frame_reaches_the_others_only_through_self_attention() -> None:
@@ -101,6 +105,16 @@ def test_audio_of_a_latent_frame_reaches_the_others_only_through_self_attention(
         moved = (dit(x, torch.tensor([500.0]), touched, y) - dit(x, torch.tensor([500.0]), context, y)).abs()
     assert moved[0, :, 2].max() > 1e-4
     assert moved[0, :, [0, 1, 3, 4]].max() == 0
+
+
+def test_positions_kept_in_inference_mode_do_no_harm_in_training() -> None:
+    dit = initialise(Dit(tiny()), seed=1)
+    grid = (5, 2, 2)
+    given = torch.randn(1, 6, *grid), torch.tensor([500.0]), torch.randn(1, 33, 5, 1, 8), torch.randn(1, 6, *grid)
+    with torch.inference_mode():
+        dit(*given)
+    dit(*given).sum().backward()
+    assert dit.blocks[0].self_attn.q.weight.grad is not None  # type: ignore[union-attr]
 
 
 def test_a_fresh_model_is_a_function_of_its_seed_and_every_used_parameter_gets_a_gradient() -> None:
