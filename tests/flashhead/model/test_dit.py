@@ -78,7 +78,9 @@ def test_neither_float32_positions_nor_fused_products_change_the_velocity(
 
 
 @torch.inference_mode()
-def test_bfloat16_velocity_is_the_published_models_alone_and_in_a_batch(published: tuple[str, Dit], parity: Parity) -> None:
+def test_bfloat16_velocity_is_the_published_models_alone_and_in_a_batch(
+    published: tuple[str, Dit], parity: Parity
+) -> None:
     name, dit = published
     wanted = parity.outputs(f"dit_{name}")["velocity_bf16"]
     x, t, context, y = inputs(parity, name)
@@ -86,8 +88,8 @@ def test_bfloat16_velocity_is_the_published_models_alone_and_in_a_batch(publishe
     lower = copy.deepcopy(dit).bfloat16()
     other = torch.randn_like(x), torch.tensor([100.0]), torch.randn_like(context), torch.randn_like(y)
     batch = [torch.cat((a, b)) for a, b in zip(other, (x, t, context, y), strict=True)]
-    for x, t, context, y in ((x, t, context, y), batch):
-        found = lower(x.bfloat16(), t, context, y.bfloat16())
+    for rows, times, contexts, references in ((x, t, context, y), batch):
+        found = lower(rows.bfloat16(), times, contexts, references.bfloat16())
         assert found.dtype == torch.bfloat16
         assert (found[-1:].float() - wanted.float()).abs().max() <= 2 * BF16_ULP_AT_4
 
