@@ -59,7 +59,14 @@ def add_generate(verbs: "Verbs") -> None:
 
 def _generate(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.generate.talk import talk
+    from vividhead.flashhead.generate.talk_file import place_for
 
+    # A mistyped path is told now, not after minutes in which a model is read.
+    for option, path in (("--portrait", asked.portrait), ("--audio", asked.audio)):
+        if not path.exists():
+            raise UsageError(f"{option} {path}: there is no such file")
+    if not (folder := place_for(asked.out).absolute().parent).is_dir():
+        raise UsageError(f"--out {asked.out}: there is no folder {folder}; make it first")
     line = LiveLine(sys.stderr, silent=asked.quiet)
 
     def told(done: int, total: int | None, fps: float) -> None:

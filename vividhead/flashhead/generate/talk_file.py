@@ -81,6 +81,16 @@ def read_provenance(path: str | Path) -> Provenance | None:
         return None
 
 
+def place_for(path: str | Path) -> Path:
+    """The path of a talk that is to be written. Raises UsageError where none can be; nothing is written."""
+    place = Path(path)
+    if place.suffix.lower() != SUFFIX:
+        raise UsageError(f"{path}: a talk is an mp4; name it {place.with_suffix(SUFFIX).name}")
+    if place.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it, such as {place / 'talk.mp4'}")
+    return place
+
+
 class TalkFile:
     """Writes a talk beside its place and renames it when all is in; an error on the way leaves nothing behind.
 
@@ -89,11 +99,7 @@ class TalkFile:
 
     def __init__(self, path: str | Path, side_px: int, provenance: Provenance) -> None:
         """Take the place, the side of the square pictures, and what they are made by; nothing is written yet."""
-        self.path = Path(path)
-        if self.path.suffix.lower() != SUFFIX:
-            raise UsageError(f"{path}: a talk is an mp4; name it {self.path.with_suffix(SUFFIX).name}")
-        if self.path.is_dir():
-            raise UsageError(f"{path} is a folder; name a file in it, such as {self.path / 'talk.mp4'}")
+        self.path = place_for(path)
         if side_px % 2 or side_px <= 0:
             raise UsageError(f"pictures of {side_px} px: the side must be even")
         self._side_px, self._provenance = side_px, provenance
