@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_codecs import TINY_LTX, TINY_WAN, clips
+from torch import nn
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.flashhead.config import load_config
@@ -55,6 +56,25 @@ def test_a_row_is_the_same_alone_and_in_any_batch(codec: VideoCodec) -> None:
             alone = codec.encode(video[row : row + 1])
             torch.testing.assert_close(latents[row : row + 1], alone, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(pictures[row : row + 1], codec.decode(alone), rtol=1e-5, atol=1e-5)
+
+
+def test_channels_last_keeps_every_value_and_its_layout_from_convolution_to_convolution(codec: VideoCodec) -> None:
+    twin, kept = deepcopy(codec).in_channels_last(), []
+
+    def look(convolution: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        form = torch.channels_last_3d if given[0].dim() == 5 else torch.channels_last
+        kept.append(given[0].is_contiguous(memory_format=form))
+
+    for module in twin.modules():
+        if isinstance(module, nn.Conv3d | nn.Conv2d):
+            module.register_forward_pre_hook(look)
+    video = clips(codec, 2, 2)
+    with torch.inference_mode():
+        latents = codec.encode(video)
+        torch.testing.assert_close(twin.encode(video), latents, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(twin.decode(latents), codec.decode(latents), rtol=1e-4, atol=1e-4)
+    if codec.kind != "linear":
+        assert sum(kept) > 0.8 * len(kept) > 0
 
 
 def test_encoding_twice_gives_the_same_latents(codec: VideoCodec) -> None:

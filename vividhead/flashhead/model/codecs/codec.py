@@ -1,6 +1,7 @@
 """What every video codec gives: a clip of pictures to a smaller clip of latents, and back."""
 
 from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,14 @@ class VideoCodec(nn.Module, ABC):
     @abstractmethod
     def decode(self, latents_BCTHW: Tensor) -> Tensor:
         """Pictures of what `encode` gives; values may lie a little outside -1 … 1."""
+
+    def in_channels_last(self) -> Self:
+        """Lay the convolutions' weights, and so all that passes them, as tensor cores read it; values stay."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.Conv2d):
+                form = torch.channels_last_3d if isinstance(module, nn.Conv3d) else torch.channels_last
+                module.weight.data = module.weight.data.contiguous(memory_format=form)
+        return self
 
     def fits(self, video_BCTHW: Tensor) -> bool:
         """Whether pictures of this shape can be encoded."""

@@ -66,6 +66,7 @@ class LtxCodec(VideoCodec):
         super().__init__()
         self.encoder = network.get_submodule("encoder")
         self.decoder = network.get_submodule("decoder")
+        _pad_in_layout(network)
         for name in ("latents_mean", "latents_std"):
             self.register_buffer(name, network.get_buffer(name).reshape(-1, 1, 1, 1))
         config: Any = network.config
@@ -91,6 +92,32 @@ class LtxCodec(VideoCodec):
         """Pictures as the decoder gives them, not clamped."""
         video_BCTHW: Tensor = self.decoder(latents_BCTHW * self.latents_std + self.latents_mean)
         return video_BCTHW
+
+
+class _PaddedInTime(nn.Module):
+    """diffusers' convolution, its first and last picture put on again as parts of a `cat`, which keeps the layout.
+
+    diffusers uses `repeat`, which does not: every convolution of a channels-last codec would copy its input twice.
+    """
+
+    def __init__(self, published: Any) -> None:
+        super().__init__()
+        self.conv: nn.Module = published.conv
+        beyond = int(published.kernel_size[0]) - 1
+        self.before, self.after = (beyond, 0) if published.is_causal else (beyond // 2, beyond // 2)
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        first, last = video_BCTHW[:, :, :1], video_BCTHW[:, :, -1:]
+        convolved: Tensor = self.conv(torch.cat([first] * self.before + [video_BCTHW] + [last] * self.after, 2))
+        return convolved
+
+
+def _pad_in_layout(network: nn.Module) -> None:
+    """Exchange the network's convolutions for `_PaddedInTime`."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child).__name__ == "LTXVideoCausalConv3d":
+                setattr(parent, name, _PaddedInTime(child))
 
 
 def load_ltx(folder: Path, **sizes: object) -> LtxCodec:
