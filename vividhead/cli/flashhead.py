@@ -23,6 +23,7 @@ def model_options(verb: argparse.ArgumentParser) -> None:
     untrained = "for trials: the model's shapes with weights that nobody trained"
     verb.add_argument("--random-weights", action="store_true", help=untrained)
     verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
+    verb.add_argument("--compile", action="store_true", help="torch.compile: minutes at first, then faster")
 
 
 def chosen_model(asked: argparse.Namespace) -> "FlashHead":
@@ -32,12 +33,14 @@ def chosen_model(asked: argparse.Namespace) -> "FlashHead":
             "name a trained model with --checkpoint DIR, or try the shapes with --random-weights: one of both"
         )
     from vividhead.flashhead.config import load_config
-    from vividhead.flashhead.model.flashhead import load_flashhead, random_flashhead
+    from vividhead.flashhead.model.flashhead import compiled, load_flashhead, random_flashhead
 
     if asked.checkpoint:
-        return load_flashhead(asked.checkpoint, asked.model, asked.device)
-    say("vividhead: RANDOM WEIGHTS: nobody trained this model; its pictures are noise that moves")
-    return random_flashhead(load_config(asked.model or "nano"), device=asked.device)
+        model = load_flashhead(asked.checkpoint, asked.model, asked.device)
+    else:
+        say("vividhead: RANDOM WEIGHTS: nobody trained this model; its pictures are noise that moves")
+        model = random_flashhead(load_config(asked.model or "nano"), device=asked.device)
+    return compiled(model) if asked.compile else model
 
 
 def add_generate(verbs: "Verbs") -> None:

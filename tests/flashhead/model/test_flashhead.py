@@ -1,5 +1,6 @@
 """Whole models: what is loaded, onto what, and what is said before anything large is read."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.flashhead.stubs import tiny_flashhead
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig, load_config
 from vividhead.flashhead.generate.engine import Engine
@@ -14,7 +16,7 @@ from vividhead.flashhead.model import flashhead
 from vividhead.flashhead.model.checkpoint import TENSORS_FILE, export_dit, model_folder
 from vividhead.flashhead.model.codecs.linear import frequency_codec
 from vividhead.flashhead.model.dit import Dit, initialise
-from vividhead.flashhead.model.flashhead import load_flashhead, random_flashhead
+from vividhead.flashhead.model.flashhead import compiled, load_flashhead, random_flashhead
 from vividhead.weights import digest
 
 
@@ -60,3 +62,17 @@ def test_a_gpu_that_is_not_there_is_told_in_words(folder: Path, config: FlashHea
         load_flashhead(folder, device="cuda")
     with pytest.raises(UsageError, match="sees no GPU here"):
         random_flashhead(config, device="cuda:1")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
+def test_a_compiled_model_makes_the_same_pictures_but_for_roundings() -> None:
+    frames = []
+    for model in (tiny_flashhead(), compiled(tiny_flashhead())):
+        stream = Engine(model).open(np.full((16, 16, 3), 90, np.uint8), 0, as_it_is=True)
+        chunk = stream.next_chunk()
+        assert chunk is not None
+        frames.append(chunk.frames_THWC.astype(int))
+    assert frames[0].std() > 0
+    assert np.abs(frames[0] - frames[1]).max() <= 1
