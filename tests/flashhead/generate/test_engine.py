@@ -269,6 +269,18 @@ def test_a_full_engine_refuses_and_a_closed_stream_frees_its_place(model: FlashH
     opened(engine)
 
 
+def test_warming_up_takes_no_place_and_changes_no_picture(model: FlashHead) -> None:
+    engine = Engine(model, capacity=2)
+    engine.warm_up()
+    one, two = opened(engine, 1), opened(engine, 2)
+    for stream in (one, two):
+        stream.push_pcm(speech(CHUNK))
+    chunk = one.next_chunk()
+    assert chunk is not None
+    calm = said(model, speech(CHUNK), seed=1)
+    assert np.abs(chunk.frames_THWC.astype(int) - calm[0].frames_THWC.astype(int)).max() <= 1
+
+
 def test_a_stream_that_is_closed_or_anothers_takes_no_chunk_from_the_rest(model: FlashHead) -> None:
     engine, elsewhere = Engine(model, capacity=2), Engine(model)
     one, two, stranger = opened(engine, 1), opened(engine, 2), opened(elsewhere, 3)

@@ -106,6 +106,22 @@ def test_streams_in_a_graph_that_is_larger_than_their_number_are_what_each_is_al
                 assert np.abs(found.frames_THWC.astype(int) - wanted.frames_THWC.astype(int)).max() <= 1
 
 
+def test_after_warming_up_no_number_of_streams_waits_for_a_capture(
+    model: FlashHead, graphed: tuple[GraphedGenerator, Remembering]
+) -> None:
+    generate, generator = graphed
+    engine = Engine(model, capacity=6)
+    engine.generate = generate
+    engine.warm_up()
+    sizes = [len(batch.end_frame_B) for batch, _ in generator.calls]
+    assert sizes == [size for size in (8, 4, 3, 2, 1) for _ in range(graphs.WARM_UPS + 1)]
+    streams = []
+    for seed in range(6):
+        streams.append(opened(engine, seed))
+        engine.next_chunks(streams)
+    assert len(generator.calls) == len(sizes)
+
+
 def test_a_result_is_the_callers_to_keep(model: FlashHead, graphed: tuple[GraphedGenerator, Remembering]) -> None:
     generate, _ = graphed
     engine = Engine(model)

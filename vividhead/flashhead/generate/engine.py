@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.generate.chunk import ChunkBatch, ChunkGenerator, ChunkResult
-from vividhead.flashhead.generate.graphs import GraphedGenerator
+from vividhead.flashhead.generate.graphs import GraphedGenerator, padded_size
 from vividhead.flashhead.generate.portrait import prepare_portrait
 from vividhead.flashhead.generate.stream import Chunk, Look, Made, Request, State, Stream
 from vividhead.flashhead.model.audio_cache import TemporalAudioContextCache
@@ -97,6 +97,20 @@ class Engine:
         if self._works_ahead and (riders := [s for s in self._streams if s.wants(count, ahead=1)]):
             self._advance(riders)
         return [stream.take() for stream in streams]
+
+    def warm_up(self) -> None:
+        """Make a chunk of nothing in every batch size that `capacity` streams can come in.
+
+        Without it the first chunk of each size waits seconds (minutes for a compiled model) for its graph to be
+        captured, and all streams with it: call it before anyone listens.
+        """
+        side, count = self.model.config.stream.side_px, self.model.config.new_frames
+        look = self._look(np.zeros((side, side, 3), np.uint8))
+        nobody = Stream(self, look, self._start(look, 0))
+        request, (noise, _) = nobody.request(count), self._noise(nobody.made)
+        sizes = {padded_size(streams) for streams in range(1, self.capacity + 1)}
+        for size in sorted(sizes, reverse=True):  # the smaller fit into the memory of the largest
+            self.generate(self._batch([nobody] * size, [request] * size, [noise] * size))
 
     def forget(self, stream: Stream) -> None:
         """Free the place of a closed stream."""
