@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from vividhead.flashhead.model.codecs import VideoCodec
 
 from vividhead.flashhead.config import FlashHeadConfig, load_config
 from vividhead.flashhead.model.audio_encoders import random_audio_encoder
+from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.dit import Dit, initialise
 from vividhead.flashhead.model.flashhead import FlashHead
 
