@@ -12,6 +12,9 @@ from vividhead.flashhead.model.checkpoint import config_in, import_dit
 from vividhead.flashhead.model.codecs import VideoCodec, load_codec, random_codec
 from vividhead.flashhead.model.dit import Dit, initialise
 
+BATCH_SIZES = 64
+"""Shapes that torch may compile a function for; beyond its own limit of 8 it would silently go on uncompiled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlashHead:
@@ -77,6 +80,9 @@ def compiled(model: FlashHead) -> FlashHead:
     Kernels are kept on disk by torch (TORCHINDUCTOR_CACHE_DIR), so that the next process starts sooner. Numbers differ
     by roundings from those of the model as it is.
     """
+    from torch._dynamo import config as dynamo
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, BATCH_SIZES)
     for block in model.dit.typed_blocks():
         block.compile(mode="max-autotune-no-cudagraphs", dynamic=False)
     for method in ("encode", "decode"):
