@@ -76,7 +76,7 @@ def _generate(asked: argparse.Namespace) -> int:
         left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
         line(f"{done} pictures{left}, {fps:.1f} FPS")
 
-    made = talk(chosen_model(asked), asked.portrait, asked.audio, asked.out, asked.seed, told)
+    made = talk(chosen_model(asked), asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
     line.close()
     show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, made at {made.fps:.1f} FPS")
     return 0

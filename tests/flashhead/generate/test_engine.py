@@ -255,6 +255,24 @@ def test_ten_minutes_hold_memory_flat_and_equal_the_same_stream_in_one_go(model:
     assert len(digests) == 625
 
 
+def test_a_teacher_takes_twenty_steps_each_with_and_without_sound(model: FlashHead) -> None:
+    calls: list[int] = []
+    velocity = model.dit.velocity
+
+    def counted(*inputs: Any) -> torch.Tensor:
+        calls.append(len(inputs[0]))
+        return velocity(*inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.dit, "velocity", counted)
+        stream = opened(Engine(model, teacher=True))
+        stream.push_pcm(speech(CHUNK))
+        chunk = stream.next_chunk()
+    assert len(calls) == 2 * 20
+    assert chunk is not None
+    assert not np.array_equal(chunk.frames_THWC, said(model, speech(CHUNK))[0].frames_THWC)
+
+
 def test_a_full_engine_refuses_and_a_closed_stream_frees_its_place(model: FlashHead) -> None:
     engine = Engine(model, capacity=1)
     stream = opened(engine)

@@ -68,7 +68,7 @@ def test_stage_one_leaves_a_log_a_sample_and_a_model_that_speaks(dataset: Path, 
     train(Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=run))
     lines = log(run, 1)
     assert {"loss", "velocity", "face", "temporal", "gradient_norm", "samples_per_s"} <= lines[0].keys()
-    assert {"validation", "validation_misheard"} <= lines[-1].keys()
+    assert {"validation", "validation_misheard", "codec_psnr_db"} <= lines[-1].keys()
     said = read_provenance(run / "stage1" / "samples" / "step-00000004.mp4")
     assert said is not None
     assert said.model == "tiny"

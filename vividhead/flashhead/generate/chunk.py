@@ -15,7 +15,7 @@ from vividhead.flashhead.model.audio_cache import context_BFWLC, frames_read
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.colour import matched
 from vividhead.flashhead.model.flashhead import FlashHead
-from vividhead.flashhead.model.sampler import Schedule, denoised
+from vividhead.flashhead.model.sampler import Schedule, Velocity, denoised, guided
 
 Pair = tuple[Tensor, Tensor]
 Mark = Callable[[str], None]
@@ -57,11 +57,12 @@ class ChunkResult:
 class ChunkGenerator:
     """Makes chunks with one model."""
 
-    def __init__(self, model: FlashHead) -> None:
-        """Embed the timesteps, which are the same for every chunk."""
-        self.model = model
+    def __init__(self, model: FlashHead, teacher: bool = False) -> None:
+        """Embed the timesteps, which are the same for every chunk; a `teacher` takes twenty guided ones."""
+        self.model, self.teacher = model, teacher
         config = model.config
-        self.schedule = Schedule.few(config.sampler.steps, config.sampler.shift)
+        few = Schedule.few(config.sampler.steps, config.sampler.shift)
+        self.schedule = Schedule.teacher(config.sampler.shift) if teacher else few
         with torch.inference_mode():
             steps = torch.tensor(self.schedule.timesteps, device=model.device)
             self._times_SD = model.dit.time(steps.float())
@@ -87,14 +88,17 @@ class ChunkGenerator:
 
     def latents(self, context: Tensor, batch: ChunkBatch) -> Tensor:
         """Latents [B, C, T, H, W] of the chunk whose audio context is given."""
+        conditional = self._velocity(context, batch)
+        noises_SBCTHW, motion = batch.noises_BSCTHW.transpose(0, 1), (batch.motion_BCTHW, batch.is_motion_B1T11)
+        if self.teacher:
+            unconditional = self._velocity(torch.zeros_like(context), batch)
+            return guided(conditional, unconditional, noises_SBCTHW[0], *motion, self.schedule)
+        return denoised(conditional, noises_SBCTHW, *motion, self.schedule)
+
+    def _velocity(self, context: Tensor, batch: ChunkBatch) -> Velocity:
         dit = self.model.dit
         memories = dit.audio_memories(context)
-
-        def velocity(x_BCTHW: Tensor, step: int) -> Tensor:
-            return dit.velocity(x_BCTHW, self._times_SD[step, None], memories, batch.reference_BCTHW)
-
-        noises_SBCTHW = batch.noises_BSCTHW.transpose(0, 1)
-        return denoised(velocity, noises_SBCTHW, batch.motion_BCTHW, batch.is_motion_B1T11, self.schedule)
+        return lambda x, step: dit.velocity(x, self._times_SD[step, None], memories, batch.reference_BCTHW)
 
 
 def pictures_and_motion(

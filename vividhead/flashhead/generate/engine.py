@@ -40,10 +40,17 @@ class Engine:
     """Streams of one model on one device. Memory is bounded by `capacity`; a stream holds under 3 MB of state."""
 
     def __init__(
-        self, model: FlashHead, capacity: int = 1, *, graphs: bool | None = None, ahead: bool | None = None
+        self,
+        model: FlashHead,
+        capacity: int = 1,
+        *,
+        graphs: bool | None = None,
+        ahead: bool | None = None,
+        teacher: bool = False,
     ) -> None:
         """Make room for `capacity` streams.
 
+        A `teacher` is a model of stage 1, not yet distilled: it takes twenty guided steps for each chunk.
         `graphs` replays CUDA graphs; `ahead` starts the next chunk of what is there to be spoken before this one is
         given out, so that the device computes while the caller copies and encodes. Both are done unasked on a GPU.
         """
@@ -51,7 +58,7 @@ class Engine:
             raise UsageError(f"an engine of {capacity} streams: 1 or more")
         self.model, self.capacity = model, capacity
         self._on_gpu = model.device.type == "cuda"
-        generator = ChunkGenerator(model)
+        generator = ChunkGenerator(model, teacher)
         graphed = self._on_gpu if graphs is None else graphs
         self.generate: Callable[[ChunkBatch], ChunkResult] = GraphedGenerator(generator) if graphed else generator
         self._works_ahead = self._on_gpu if ahead is None else ahead
@@ -62,7 +69,7 @@ class Engine:
     def open(self, portrait_HWC: NDArray[np.uint8], seed: int, *, as_it_is: bool = False) -> Stream:
         """Start a stream from a portrait, RGB of any size, checked and cropped as curation does it.
 
-        `as_it_is` takes a square picture of the model's side unchecked. Raises PortraitRefused with the reason, and
+        `as_it_is` takes a square picture of the model's side unchecked. Raises PortraitError with the reason, and
         EngineFullError where no place is free.
         """
         if len(self._streams) >= self.capacity:

@@ -44,12 +44,19 @@ class Talk:
 
 
 def talk(
-    model: FlashHead, portrait: Path, audio: Path, out: Path, seed: int = 0, told: Told = lambda done, total, fps: None
+    model: FlashHead,
+    portrait: Path,
+    audio: Path,
+    out: Path,
+    seed: int = 0,
+    told: Told = lambda done, total, fps: None,
+    *,
+    teacher: bool = False,
 ) -> Talk:
     """Write `out`, an mp4 in which the portrait speaks the recording; pictures and sound are exactly as long.
 
     Sound is read and pictures are written as they come: memory does not grow with the length. A file of that name is
-    replaced when the new one is whole. Raises PortraitError, SpeechError or StorageError.
+    replaced when the new one is whole. `teacher`: see `Engine`. Raises PortraitError, SpeechError or StorageError.
     """
     side = model.config.stream.side_px
     with hushed():
@@ -59,7 +66,7 @@ def talk(
     length_s = declared_sound_s(audio)
     total = None if length_s is None else math.ceil(length_s * GRID_FPS)
     began, n_frames = time.monotonic(), 0
-    stream = Engine(model).open(face_HWC, seed, as_it_is=True)
+    stream = Engine(model, teacher=teacher).open(face_HWC, seed, as_it_is=True)
     with TalkFile(out, side, provenance_of(model, seed)) as film:
         for chunk in spoken(stream, chain([first], blocks)):
             film.add(chunk.frames_THWC, chunk.pcm_S)

@@ -92,7 +92,7 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         checkpoints = Checkpoints(folder / "checkpoints", config, place, config.loop.keep)
         step = _resumed(checkpoints, stage, training)
         windows_of = _Encoder(config, codec, audio, device)
-        judged = Validation(validation, config, windows_of, device) if validation else None
+        judged = Validation(validation, config, codec, windows_of, device) if validation else None
         batches = training.loader(stage.batch, workers=config.data.workers, pin_memory=device.type == "cuda")
         with Log(folder, place, resumed_step=step or None, wandb_project=order.wandb_project) as log:
             began, first = time.monotonic(), step

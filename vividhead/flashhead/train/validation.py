@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 
 from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.flashhead.model.codecs import VideoCodec, reconstruction
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.ranks import own_generator
 from vividhead.flashhead.train.stage1 import draw, stage1_loss
-from vividhead.flashhead.train.windows import Windows
+from vividhead.flashhead.train.windows import Windows, as_video
 from vividhead.loader import Batch, ShardDataset
 
 SEED = 7
@@ -20,18 +21,26 @@ class Validation:
     """Judges a model by flow matching on held-out windows; each rank judges all of them."""
 
     def __init__(
-        self, dataset: ShardDataset, config: FlashHeadConfig, encode: Callable[[Batch], Windows], device: torch.device
+        self,
+        dataset: ShardDataset,
+        config: FlashHeadConfig,
+        codec: VideoCodec,
+        encode: Callable[[Batch], Windows],
+        device: torch.device,
     ) -> None:
         """Encode the windows once, at most `loop.validation_windows`, and keep them on the device."""
         self._config, self._device = config, device
         self._batches: list[Windows] = []
-        left = config.loop.validation_windows
+        left, videos = config.loop.validation_windows, []
         for batch in dataset.loader(min(left, config.stage1.batch)):
             self._batches.append(encode(batch))
+            videos += list(as_video(batch.video_BTHWC[:1], torch.float32))
             left -= len(batch)
             if left <= 0:
                 break
-        dataset.load_state_dict(dataset.state_dict() | {"position": 0})
+        dataset.position = 0
+        self.codec_psnr_db = reconstruction(codec.to(torch.float32), (video.to(device) for video in videos)).psnr_db
+        """How well the codec gives held-out pictures back: no model looks better."""
 
     @torch.no_grad()
     def __call__(self, dit: Dit) -> dict[str, float]:
@@ -39,7 +48,10 @@ class Validation:
         own = [self._loss(dit, windows, number) for number, windows in enumerate(self._batches)]
         other = [self._loss(dit, _misheard(windows), number) for number, windows in enumerate(self._batches)]
         weights = [len(windows) for windows in self._batches]
-        return {"validation": _mean(own, weights), "validation_misheard": _mean(other, weights)}
+        return {
+            "validation": _mean(own, weights), "validation_misheard": _mean(other, weights),
+            "codec_psnr_db": self.codec_psnr_db,
+        }  # fmt: skip
 
     def _loss(self, dit: Dit, windows: Windows, number: int) -> float:
         draws = draw(windows.reference_BCTHW.shape, self._config, own_generator(SEED, number))
