@@ -55,6 +55,8 @@ def add_generate(verbs: "Verbs") -> None:
     verb.add_argument(
         "--seed", type=int, default=0, help="same seed, same video on the same kind of device (default: 0)"
     )
+    teacher = "twenty guided steps for each chunk: for a model of stage 1, which is not distilled yet"
+    verb.add_argument("--teacher", action="store_true", help=teacher)
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
     model_options(verb)
     verb.set_defaults(verb=_generate)
