@@ -37,7 +37,7 @@ class EngineFullError(VividHeadError):
 
 
 class Engine:
-    """Streams of one model on one device. Memory is bounded by `capacity`; a stream holds under 10 MB of state, beside the sound that waits."""
+    """Streams of one model on one device. Memory is bounded by `capacity`; a stream holds under 10 MB of state."""
 
     def __init__(
         self,
