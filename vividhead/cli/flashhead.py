@@ -78,7 +78,13 @@ def _generate(asked: argparse.Namespace) -> int:
         left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
         line(f"{done} pictures{left}, {fps:.1f} FPS")
 
-    made = talk(chosen_model(asked), asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
+    model = chosen_model(asked)
+    try:
+        made = talk(model, asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
+    except KeyboardInterrupt:
+        line.close()
+        say("vividhead: interrupted; no file was written")
+        return 130
     line.close()
     show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, made at {made.fps:.1f} FPS")
     return 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.flashhead.stubs import tiny_flashhead
-from vividhead.errors import UsageError
+from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.generate.engine import Engine, EngineFullError
 from vividhead.flashhead.generate.stream import Chunk, Stream, StreamClosedError
 from vividhead.flashhead.model.flashhead import FlashHead
@@ -253,6 +253,23 @@ def test_ten_minutes_hold_memory_flat_and_equal_the_same_stream_in_one_go(model:
     assert max(seen_tensors[2:]) <= seen_tensors[1]
     assert digests == [hash(c.frames_THWC.tobytes()) for c in said(model, sound)]
     assert len(digests) == 625
+
+
+def test_a_chunk_that_could_not_be_made_loses_no_sound(model: FlashHead) -> None:
+    engine = Engine(model)
+    stream, generate = opened(engine), engine.generate
+    sound = speech(CHUNK + 700)
+    stream.push_pcm(sound)
+    stream.flush()
+
+    def full(batch: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    engine.generate = full
+    with pytest.raises(VividHeadError, match="does not hold a wave of 1 streams of tiny"):
+        stream.next_chunk()
+    engine.generate = generate
+    assert np.array_equal(frames(spoken(stream)), frames(said(model, sound)))
 
 
 def test_a_teacher_takes_twenty_steps_each_with_and_without_sound(model: FlashHead) -> None:

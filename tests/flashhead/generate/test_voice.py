@@ -20,7 +20,8 @@ def speech(n_samples: int, rate_hz: int = 16000) -> NDArray[Any]:
 def spoken(voice: Voice, count: int = 15360) -> list[NDArray[Any]]:
     taken = []
     while voice.is_ready(count):
-        taken.append(voice.take(count))
+        taken.append(voice.first(count))
+        voice.drop(taken[-1].size)
     return taken
 
 

@@ -148,7 +148,13 @@ class Engine:
         """One chunk for each of these streams."""
         requests = [stream.request(self.model.config.new_frames) for stream in streams]
         noises, randoms = zip(*(self._noise(stream.made) for stream in streams), strict=True)
-        result = self.generate(self._batch(streams, requests, noises))
+        try:
+            result = self.generate(self._batch(streams, requests, noises))
+        except torch.OutOfMemoryError as fault:
+            raise VividHeadError(
+                f"the GPU's memory does not hold a wave of {len(streams)} streams of {self.model.config.name}: "
+                "open fewer at once, or take a smaller model; no sound is lost"
+            ) from fault
         arriving = self._fetched(result.frames_BTHWC)
         for row, (stream, request, random) in enumerate(zip(streams, requests, randoms, strict=True)):
             after = self._after(stream.made, request, result.motion_BCTHW[row], random)

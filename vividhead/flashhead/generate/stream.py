@@ -75,6 +75,8 @@ class Request:
 
     pcm_S: NDArray[np.float32]
     """Padded to whole pictures, at most a chunk's."""
+    n_samples: int
+    """Of them those that were pushed."""
     idle: bool
 
     @property
@@ -166,14 +168,17 @@ class Stream:
         return self._voice.is_ready(n_frames * SAMPLES_PER_FRAME) or (idle and self._voice.at_rest)
 
     def request(self, n_frames: int) -> Request:
-        """For the engine: take the sound of the next chunk."""
+        """For the engine: the sound of the next chunk, which stays until the chunk is made."""
         if self._voice.at_rest:
-            return Request(pcm_S=silence(n_frames), idle=True)
-        pcm_S = self._voice.take(n_frames * SAMPLES_PER_FRAME)
-        return Request(pcm_S=np.pad(pcm_S, (0, -pcm_S.size % SAMPLES_PER_FRAME)), idle=False)
+            return Request(pcm_S=silence(n_frames), n_samples=0, idle=True)
+        pcm_S = self._voice.first(n_frames * SAMPLES_PER_FRAME)
+        padded_S = np.pad(pcm_S, (0, -pcm_S.size % SAMPLES_PER_FRAME))
+        return Request(pcm_S=padded_S, n_samples=pcm_S.size, idle=False)
 
     def add(self, made: Made) -> None:
         """For the engine: a chunk was made."""
+        if not made.request.idle:
+            self._voice.drop(made.request.n_samples)
         self._ahead.append(made)
         self.made = made.after
 

@@ -18,18 +18,24 @@ class _Utterance:
     n_samples: int = 0
     ended: bool = False
 
-    def take(self, count: int) -> NDArray[np.float32]:
-        """The first `count` samples, or all there are."""
-        taken: list[NDArray[np.float32]] = []
-        missing = min(count, self.n_samples)
-        self.n_samples -= missing
-        while missing:
+    def first(self, count: int) -> NDArray[np.float32]:
+        """A copy of the first `count` samples, or of all there are."""
+        found, missing = [np.zeros(0, np.float32)], count
+        for piece in self.pieces:
+            if missing <= 0:
+                break
+            found.append(piece[:missing])
+            missing -= piece.size
+        return np.concatenate(found)
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` samples."""
+        self.n_samples -= count
+        while count:
             piece = self.pieces.popleft()
-            taken.append(piece[:missing])
-            if piece.size > missing:
-                self.pieces.appendleft(piece[missing:])
-            missing -= taken[-1].size
-        return np.concatenate(taken) if taken else np.zeros(0, np.float32)
+            if piece.size > count:
+                self.pieces.appendleft(piece[count:])
+            count -= min(count, piece.size)
 
 
 class Voice:
@@ -83,9 +89,13 @@ class Voice:
         self._drop_empty()
         return bool(self._utterances) and (self._utterances[0].ended or self._utterances[0].n_samples >= count)
 
-    def take(self, count: int) -> NDArray[np.float32]:
-        """The next `count` samples, fewer at the end of an utterance."""
-        return self._utterances[0].take(count)
+    def first(self, count: int) -> NDArray[np.float32]:
+        """The next `count` samples, fewer at the end of an utterance; they stay until `drop`."""
+        return self._utterances[0].first(count)
+
+    def drop(self, count: int) -> None:
+        """Forget the next `count` samples: they are spoken."""
+        self._utterances[0].drop(count)
 
     def _drop_empty(self) -> None:
         while self._utterances and self._utterances[0].ended and not self._utterances[0].n_samples:
