@@ -9,8 +9,9 @@ from torch import Tensor
 from vividhead.flashhead.config import FlashHeadConfig, load_config
 from vividhead.flashhead.model.audio_encoders import random_audio_encoder
 from vividhead.flashhead.model.codecs import VideoCodec
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.model.fresh import initialise
 
 
 class BlockMeans(VideoCodec):

@@ -25,7 +25,8 @@ from vividhead.flashhead.model.checkpoint import (
     model_folder,
     official_config,
 )
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.fresh import initialise
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.flashhead.conftest import Parity
 from vividhead.flashhead.config import FlashHeadConfig, load_config
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.fresh import initialise
 
 GRIDS = {"lite": (5, 4, 4), "pro": (9, 8, 8)}
 BF16_ULP_AT_4 = 2**-5

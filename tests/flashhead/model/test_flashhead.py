@@ -15,8 +15,9 @@ from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.model import flashhead
 from vividhead.flashhead.model.checkpoint import TENSORS_FILE, export_dit, model_folder
 from vividhead.flashhead.model.codecs.linear import frequency_codec
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flashhead import compiled, load_flashhead, random_flashhead
+from vividhead.flashhead.model.fresh import initialise
 from vividhead.weights import digest
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from tests.flashhead.stubs import BlockMeans, tiny_config
 from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.fresh import initialise
 from vividhead.flashhead.train.windows import Windows
 
 

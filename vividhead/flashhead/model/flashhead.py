@@ -10,7 +10,8 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
 from vividhead.flashhead.model.checkpoint import config_in, import_dit
 from vividhead.flashhead.model.codecs import VideoCodec, load_codec, random_codec
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.fresh import initialise
 
 BATCH_SIZES = 64
 """Shapes that torch may compile a function for; beyond its own limit of 8 it would silently go on uncompiled."""

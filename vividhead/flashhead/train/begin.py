@@ -9,7 +9,8 @@ from torch import Tensor
 from vividhead.errors import VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.checkpoint import CheckpointError, config_in, import_dit
-from vividhead.flashhead.model.dit import Dit, initialise
+from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.fresh import initialise
 
 WAN_REFERENCE = "the transformer of Wan2.1-T2V-1.3B (diffusion_pytorch_model.safetensors, Apache-2.0)"
 
