@@ -50,6 +50,9 @@ OWNERS = {
     "mediapipe": ("faces",),
     "dlib": ("scores.identity",),
     "face_recognition_models": ("scores.identity",),
+    "diffusers": ("flashhead.model.codecs",),
+    "transformers": ("flashhead.model.audio_encoders",),
+    "safetensors": ("flashhead", "weights"),
 }
 """Library → the modules that may import it."""
 
@@ -166,6 +169,18 @@ def test_scores_never_import_each_other() -> None:
         if first(a) == first(b) == "scores" and not b.split(".")[-1].startswith("_")
     ]
     assert wrong == []
+
+
+def test_flashhead_models_know_neither_streams_nor_training_and_streams_no_training() -> None:
+    order = ("model", "generate", "train")
+    inner = [(a, b) for a, b in inner_arrows() if _in_room(a, order) and _in_room(b, order)]
+    assert inner
+    assert [(a, b) for a, b in inner if order.index(b.split(".")[1]) > order.index(a.split(".")[1])] == []
+
+
+def _in_room(module: str, rooms: tuple[str, ...]) -> bool:
+    parts = module.split(".")
+    return len(parts) > 2 and parts[0] == "flashhead" and parts[1] in rooms
 
 
 def test_no_module_needs_itself() -> None:
