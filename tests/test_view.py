@@ -23,7 +23,7 @@ from vividhead.view import Dataset, open_dataset
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips, the first kept and packed, the second too small."""
     path = tmp_path_factory.mktemp("dataset")
-    written = Written(path, make_source(listed=Listed(uri="a.mp4", licence="CC0")))
+    written = Written(path, make_source(listed=Listed(uri="a.mp4", licence="CC0", given_id="a-1", attributes={"speaker": "Ada"})))
     written.scan((0, 500))
     clips = [make_clip(written.segment, at, at + 100) for at in (0, 100)]
     written.measure(clips, [*rows_of(clips[0]), *rows_of(clips[1], face_px=100, blurs=None, similarity=None)])
@@ -58,6 +58,8 @@ def test_clips_join_every_candidate_with_its_decision_source_and_scores(dataset:
     assert clips["reasons"].tolist()[0] == []
     assert clips["reasons"].tolist()[1][0] == "framing.face_height_px_in_source:low"
     assert clips["uri"].tolist() == ["a.mp4", "a.mp4"] and clips["licence"].tolist() == ["CC0", "CC0"]
+    assert clips["given_id"].tolist() == ["a-1", "a-1"]
+    assert clips["attributes"].tolist() == [{"speaker": "Ada"}] * 2
     assert clips["framing.face_height_px_in_source"].tolist() == [300.0, 100.0]
     assert clips["sharpness.status"].tolist() == ["measured", "skipped"]
     assert clips["sharpness.blurs_per_face_p10"].isna().tolist() == [False, True]

@@ -118,17 +118,14 @@ def _rows(path: Path) -> list[dict[Any, Any]]:
     try:
         if path.suffix.lower() == ".csv":
             with path.open(newline="", encoding="utf-8-sig") as file:
-                lines = csv.reader(file, strict=True)
-                header = [name.strip() for name in next(lines, [])]
+                cells_of = csv.reader(file, strict=True)
+                header = [name.strip() for name in next(cells_of, [])]
                 if twice := sorted({name for name in header if name and header.count(name) > 1}):
                     raise UsageError(f"{path}: two columns are called {', '.join(twice)}")
-                return [dict(zip_longest(header, cells)) for cells in lines if cells]
+                return [dict(zip_longest(header, cells)) for cells in cells_of if cells]
         if path.suffix.lower() == ".jsonl":
-            text = path.read_text(encoding="utf-8-sig")
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]  # splitlines splits inside texts
-            if not all(isinstance(row, dict) for row in rows):
-                raise UsageError(f"{path}: every line must be one JSON object")
-            return rows
+            lines = enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1)  # splitlines splits in texts
+            return [_json_object(line, path, number) for number, line in lines if line.strip()]
         import pyarrow.parquet
 
         table: list[dict[Any, Any]] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
@@ -139,6 +136,17 @@ def _rows(path: Path) -> list[dict[Any, Any]]:
         raise UsageError(f"{path}: not a readable source list: {fault}") from fault
     except OSError as fault:
         raise UsageError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
+
+
+def _json_object(line: str, path: Path, number: int) -> dict[Any, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as fault:
+        where = f", column {fault.colno}" if isinstance(fault, json.JSONDecodeError) else ""
+        raise UsageError(f"{path}, line {number}{where}: not JSON: {getattr(fault, 'msg', fault)}") from fault
+    if not isinstance(row, dict):
+        raise UsageError(f"{path}, line {number}: every line must be one JSON object")
+    return row
 
 
 def examine(listed: Listed, options: Ingest, beat: Callable[[], None]) -> Source:

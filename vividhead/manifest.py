@@ -222,7 +222,8 @@ def read(path: Path) -> "pyarrow.Table":
         return pyarrow.parquet.read_table(path)
     except FileNotFoundError as fault:
         raise DatasetError(
-            f"{path} is missing; run `vividhead curate` again with the same arguments to finish"
+            f"{path} is missing: no run has come to its end here. Wait for the one at work, or run `vividhead curate` "
+            "again with the same arguments to finish"
         ) from fault
     except (pyarrow.ArrowInvalid, OSError) as fault:
         raise DatasetError(f"{path} is damaged: {fault}") from fault

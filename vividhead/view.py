@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+ABOUT_SOURCE = ("given_id", "licence", "consent", "language", "attributes")
+"""What a source list said of a source."""
+
+
 class Dataset:
     """A curated dataset folder, read only. `run` holds its run.toml."""
 
@@ -47,7 +51,8 @@ class Dataset:
         decisions["reasons"] = [[reason["code"] for reason in reasons] for reasons in decisions["reasons"]]
         joined: pandas.DataFrame = clips.merge(decisions[["clip_id", "kept", "reasons"]], on="clip_id", how="left")
         sources = self.table("sources").to_pandas()
-        about = sources.loc[sources["outcome"] == "ready", ["source_id", "uri", "licence", "consent", "language"]]
+        sources["attributes"] = [dict(pairs) for pairs in sources["attributes"]]
+        about = sources.loc[sources["outcome"] == "ready", ["source_id", "uri", *ABOUT_SOURCE]]
         joined = joined.merge(about, on="source_id", how="left")
         known = {column.name for column in manifest.MEASUREMENTS}
         for score in self.score_names():
