@@ -20,19 +20,20 @@ import torch
 
 from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.flashhead.held_out import held_out, plan_of
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.checkpoint import export_dit, model_folder
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan
 from vividhead.flashhead.train.logs import Log
-from vividhead.flashhead.train.parts import audio_for, codec_for, held_out, room_for
+from vividhead.flashhead.train.parts import audio_for, codec_for, room_for
 from vividhead.flashhead.train.ranks import from_first, joined
 from vividhead.flashhead.train.sampling import sample_video
 from vividhead.flashhead.train.saving import Checkpoints
 from vividhead.flashhead.train.updates import Stage, Stage1, Stage2, Surroundings
 from vividhead.flashhead.train.validation import Validation
-from vividhead.flashhead.train.windows import Windows, encoded, plan_of
+from vividhead.flashhead.train.windows import Windows, encoded
 from vividhead.ledger import storage_error
 from vividhead.loader import Batch, ShardDataset
 

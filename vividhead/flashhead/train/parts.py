@@ -1,6 +1,5 @@
-"""What a run needs before its first update: clips held out, a codec, an audio encoder, room on the device."""
+"""What a run needs before its first update: a codec, an audio encoder, room on the device."""
 
-import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_en
 from vividhead.flashhead.model.codecs import VideoCodec, fit_linear, linear, load_codec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.windows import as_video
-from vividhead.loader import ShardDataset, WindowPlan
+from vividhead.loader import ShardDataset
 
 FITTED_ON = 200
 """Windows that the linear codec is fitted on."""
@@ -30,13 +29,6 @@ class Places(Protocol):
     @property
     def weights(self) -> Path | None:
         """Folder of third-party weights."""
-
-
-def held_out(dataset: str, plan: WindowPlan, share: float) -> list[str]:
-    """Clip ids kept for validation: those whose hash is lowest, so that more footage changes few of them."""
-    clips = ShardDataset(dataset, plan, side_px=32).clip_ids
-    count = max(1, round(share * len(clips))) if share and len(clips) > 1 else 0
-    return sorted(clips, key=lambda clip: hashlib.sha256(clip.encode()).digest())[:count]
 
 
 def codec_for(config: FlashHeadConfig, places: Places, training: ShardDataset) -> VideoCodec:

@@ -9,7 +9,7 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_cache import context_BFWLC, frames_read
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
-from vividhead.loader import Batch, WindowPlan
+from vividhead.loader import Batch
 
 FACE_OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
@@ -36,16 +36,6 @@ class Windows:
     def __len__(self) -> int:
         """How many windows."""
         return self.latents_BKCTHW.shape[0]
-
-
-def plan_of(config: FlashHeadConfig, chunks: int) -> WindowPlan:
-    """The windows that a stage reads."""
-    return WindowPlan(
-        chunks=chunks,
-        frames_per_chunk=config.stream.frames_per_chunk,
-        motion_frames=config.motion_frames,
-        audio_s=config.audio.cache_s,
-    )
 
 
 @torch.no_grad()
