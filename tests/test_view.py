@@ -23,7 +23,9 @@ from vividhead.view import Dataset, open_dataset
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips, the first kept and packed, the second too small."""
     path = tmp_path_factory.mktemp("dataset")
-    written = Written(path, make_source(listed=Listed(uri="a.mp4", licence="CC0", given_id="a-1", attributes={"speaker": "Ada"})))
+    written = Written(
+        path, make_source(listed=Listed(uri="a.mp4", licence="CC0", given_id="a-1", attributes={"speaker": "Ada"}))
+    )
     written.scan((0, 500))
     clips = [make_clip(written.segment, at, at + 100) for at in (0, 100)]
     written.measure(clips, [*rows_of(clips[0]), *rows_of(clips[1], face_px=100, blurs=None, similarity=None)])
