@@ -72,5 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_bench(verbs)
     flashhead.add_train(verbs)
     flashhead.add_generate(verbs)
+    flashhead.add_evaluate(verbs)
     weights.add_weights(verbs)
     return parser

@@ -1,4 +1,4 @@
-"""Verbs of FlashHead: generate, train."""
+"""Verbs of FlashHead: generate, train, evaluate."""
 
 import argparse
 import sys
@@ -118,9 +118,7 @@ def _train(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.model.flashhead import default_device
     from vividhead.flashhead.train.loop import Order, train
 
-    dataset = asked.dataset
-    if (Path(dataset) / "dataset" / "manifest.parquet").is_file():
-        dataset = str(Path(dataset) / "dataset")
+    dataset = _dataset_in(asked.dataset)
     order = Order(
         dataset=dataset,
         config=config,
@@ -146,3 +144,55 @@ def _train(asked: argparse.Namespace) -> int:
     else:
         show(f"stopped at step {ended.step} of {ended.steps}, saved; the same command goes on")
     return 0
+
+
+def add_evaluate(verbs: "Verbs") -> None:
+    """Add `vividhead evaluate`."""
+    verb = verbs.add_parser(
+        "evaluate", help="a checkpoint or a video graded by the scores that curate footage",
+        description="Let held-out portraits speak held-out sound, or take a video as it is, and measure lip sync, "
+        "identity, sharpness, chunk boundaries and silence, held against other clips' sound.",
+    )  # fmt: skip
+    verb.add_argument("subject", type=Path, metavar="CHECKPOINT-or-VIDEO", help="a checkpoint folder, or a video file")
+    verb.add_argument("--data", required=True, metavar="DATASET", help="a dataset folder, or its address")
+    verb.add_argument("--minutes", type=float, default=1.0, help="length of each talk (default: 1)")
+    verb.add_argument("--portraits", type=int, default=2, help="held-out portraits that speak (default: 2)")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="keep the report, its page and the talks here")
+    verb.add_argument("--json", action="store_true", help="print the report as JSON")
+    verb.add_argument("--model", help="which model, where the checkpoint folder holds several")
+    verb.add_argument("--seed", type=int, default=0, help="of what is generated (default: 0)")
+    teacher = "twenty guided steps for each chunk: for a model of stage 1, which is not distilled yet"
+    verb.add_argument("--teacher", action="store_true", help=teacher)
+    verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
+    verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    verb.set_defaults(verb=_evaluate)
+
+
+def _evaluate(asked: argparse.Namespace) -> int:
+    from vividhead.flashhead.evaluate.evaluation import Order, as_json, evaluate
+    from vividhead.flashhead.evaluate.page import summary_of
+
+    line = LiveLine(sys.stderr, silent=asked.quiet)
+    order = Order(
+        subject=asked.subject,
+        dataset=_dataset_in(asked.data),
+        minutes=asked.minutes,
+        portraits=asked.portraits,
+        out=asked.out,
+        model=asked.model,
+        device=asked.device,
+        seed=asked.seed,
+        teacher=asked.teacher,
+    )
+    report = evaluate(order, line)
+    line.close()
+    show(as_json(report).rstrip() if asked.json else summary_of(report))
+    if asked.out is not None:
+        say(f"{asked.out} holds the report, its page and what was generated")
+    return 0
+
+
+def _dataset_in(asked: str) -> str:
+    """A folder that holds dataset/ means that."""
+    inside = Path(asked) / "dataset"
+    return str(inside) if (inside / "manifest.parquet").is_file() else asked

@@ -1,0 +1,134 @@
+"""`evaluate`: a checkpoint or a video, and the dataset whose clips it is held against, to a report."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vividhead.errors import UsageError
+from vividhead.flashhead.evaluate.boundaries import no_boundaries
+from vividhead.flashhead.evaluate.grade import graded
+from vividhead.flashhead.evaluate.held_out_talks import ClipFolder, generate, held_out_clips
+from vividhead.flashhead.evaluate.page import page_of
+from vividhead.flashhead.evaluate.records import Grade, Report, Subject
+from vividhead.flashhead.evaluate.watch import Shown, watch
+from vividhead.flashhead.generate.talk_file import read_provenance
+from vividhead.flashhead.model.flashhead import load_flashhead
+from vividhead.ledger import storage_error, write_atomically
+from vividhead.plain import to_plain
+from vividhead.records import SAMPLES_PER_FRAME
+
+LEAST_MINUTES, MOST_MINUTES = 0.05, 60.0
+Talk = tuple[Grade, tuple[Shown, ...]]
+"""With a few of its pictures."""
+JSON, PAGE = "evaluation.json", "evaluation.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be evaluated, and how."""
+
+    subject: Path
+    """A checkpoint folder, or a video."""
+    dataset: str
+    """Folder or address of a dataset."""
+    minutes: float = 1.0
+    """Length of each talk; of a video the first so many."""
+    portraits: int = 2
+    """Held-out portraits that speak, if as many clips are held out."""
+    out: Path | None = None
+    """Folder for the report, its page and the talks; made if need be."""
+    model: str | None = None
+    """Which model, where the checkpoint folder holds several."""
+    device: str | None = None
+    seed: int = 0
+    teacher: bool = False
+    """See `Engine`."""
+
+
+def evaluate(order: Order, told: Callable[[str], None] = lambda text: None) -> Report:
+    """Grade it, and write the report where a folder is given. Raises VividHeadError where it cannot be done."""
+    if not LEAST_MINUTES <= order.minutes <= MOST_MINUTES:
+        raise UsageError(f"{order.minutes:g} minutes: {LEAST_MINUTES:g} … {MOST_MINUTES:g} are possible")
+    if order.portraits < 1:
+        raise UsageError(f"{order.portraits} portraits: at least 1")
+    if not order.subject.exists():
+        raise UsageError(f"{order.subject}: there is no such checkpoint folder or video")
+    clips = ClipFolder(order.dataset)
+    with _workplace(order.out) as folder:
+        if order.subject.is_dir():
+            subject, talks = _of_checkpoint(order, clips, folder, told)
+        else:
+            subject, talks = _of_video(order, clips, told)
+        report = Report(
+            vividhead=version("vividhead"), subject=subject, dataset=order.dataset, minutes=order.minutes,
+            seed=order.seed, grades=tuple(grade for grade, _ in talks),
+        )  # fmt: skip
+        if order.out is not None:
+            write_atomically(folder / JSON, as_json(report).encode())
+            write_atomically(folder / PAGE, page_of(report, [sheet for _, sheet in talks]).encode())
+    return report
+
+
+def as_json(report: Report) -> str:
+    """The report as indented JSON text."""
+    return json.dumps(to_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _of_checkpoint(
+    order: Order, clips: ClipFolder, folder: Path, told: Callable[[str], None]
+) -> tuple[Subject, list[Talk]]:
+    model = load_flashhead(order.subject, order.model, order.device)
+    held = held_out_clips(order.dataset, model.config)
+    n_talks = min(order.portraits, len(held))
+    talks: list[Talk] = []
+    for which in range(n_talks):
+        talk = f"talk {which + 1} of {n_talks}"
+        made = generate(
+            model, clips, held, which, order.minutes, folder / f"talk-{which}.mp4", seed=order.seed,
+            teacher=order.teacher, told=_counting(told, talk),
+        )  # fmt: skip
+        told(f"{talk}: measured")
+        watched = watch(made.path, order.minutes)
+        others = clips.other_sounds(held, watched.n_frames * SAMPLES_PER_FRAME)
+        grade = graded(watched, others, made.path.name, made.boundaries, made.portrait, made.spoken)
+        talks.append((grade, watched.sheet))
+    digest = model.checkpoint_sha256
+    subject = Subject(
+        kind="checkpoint", path=str(order.subject), model=model.config.name, checkpoint_sha256=digest, synthetic=True
+    )
+    return subject, talks
+
+
+def _counting(told: Callable[[str], None], talk: str) -> Callable[[int, int], None]:
+    return lambda done, of: told(f"{talk}: {done} of {of} pictures")
+
+
+def _of_video(order: Order, clips: ClipFolder, told: Callable[[str], None]) -> tuple[Subject, list[Talk]]:
+    told("measured")
+    watched = watch(order.subject, order.minutes)
+    its_own = [clip for clip, source in clips.source_of.items() if source == watched.source.source_id]
+    others = clips.other_sounds(its_own, watched.n_frames * SAMPLES_PER_FRAME)
+    made_by = read_provenance(order.subject)
+    subject = Subject(
+        kind="video", path=str(order.subject), synthetic=made_by is not None,
+        model=made_by.model if made_by else None, checkpoint_sha256=made_by.checkpoint_sha256 if made_by else None,
+    )  # fmt: skip
+    return subject, [(graded(watched, others, order.subject.name, no_boundaries()), watched.sheet)]
+
+
+@contextmanager
+def _workplace(out: Path | None) -> Iterator[Path]:
+    """The folder asked for, or one that is gone afterwards."""
+    if out is None:
+        with TemporaryDirectory(prefix="vividhead-evaluate-") as folder:
+            yield Path(folder)
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise storage_error(fault, out) from fault
+    yield out
