@@ -64,8 +64,6 @@ class ClipFolder:
         check_side(side_px, packed_side_px(self._folder), self._folder.where)
         mp4 = self._members.members(self._row_of[clip])["mp4"]
         first_HWC: NDArray[np.uint8] = window_pictures(mp4, [0], side_px)[0]
-            0
-        ]
         return first_HWC
 
     def sound_S(self, clip: str) -> Samples:
