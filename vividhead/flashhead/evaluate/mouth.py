@@ -6,7 +6,7 @@ Axes: T frames on the 25 fps grid, N mesh points, C x y z, S audio samples at 16
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.flashhead.evaluate.records import Following, Silence, measured, unmeasurable
+from vividhead.flashhead.evaluate.records import Following, Reading, Silence, measured, unmeasurable
 from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ SILENT_OF_LOUD = 0.02
 """Silence is also what lies 34 dB below the talk's loud parts: room tone, breath."""
 SETTLING_FRAMES = 5
 """A mouth takes about 0.2 s to shut."""
-LEAST_SILENT_FRAMES = 10
+LEAST_MEAN_FRAMES = 10
 SHUT = 0.005
 """Of the eyes' distance: beneath it an opening cannot be divided by."""
 
@@ -94,7 +94,7 @@ def _pearson(opening_T: Floats, loudness_T: Floats, lag: int) -> float:
 def silent_frames(audio_S: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Frames in which nothing is heard and nothing was heard in the 0.2 s before, (T,)."""
     rms_T = rms_of(audio_S)
-    quiet_T = rms_T < max(SILENT_RMS, SILENT_OF_LOUD * float(np.percentile(rms_T, 95)))
+    quiet_T = rms_T < _quiet_below(rms_T)
     settled_T = quiet_T.copy()
     for back in range(1, SETTLING_FRAMES + 1):
         settled_T[back:] &= quiet_T[:-back]
@@ -102,16 +102,25 @@ def silent_frames(audio_S: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(settled_T)
 
 
+def _quiet_below(rms_T: Floats) -> float:
+    return max(SILENT_RMS, SILENT_OF_LOUD * float(np.percentile(rms_T, 95)))
+
+
+def _mean(opening_T: Floats, which_T: NDArray[np.bool_], code: str) -> Reading:
+    """Mean opening in some frames; `code` says that there are too few of them."""
+    seen_T = which_T & np.isfinite(opening_T)
+    if which_T.sum() < LEAST_MEAN_FRAMES:
+        return unmeasurable(code, f"{which_T.sum()} frames of it")
+    if seen_T.sum() < LEAST_MEAN_FRAMES:
+        return unmeasurable("face_mesh_lost", f"a face mesh on {seen_T.sum()} of {which_T.sum()} frames of it")
+    return measured(opening_T[seen_T].mean())
+
+
 def silence_of(opening_T: Floats, audio_S: NDArray[np.float32]) -> Silence:
     """The opening while nothing is heard, beside that while something is."""
-    silent_T, seen_T = silent_frames(audio_S), np.isfinite(opening_T)
-    loud_T = rms_of(audio_S) >= max(SILENT_RMS, SILENT_OF_LOUD * float(np.percentile(rms_of(audio_S), 95)))
-    silent, sounding = (
-        measured(opening_T[which_T & seen_T].mean())
-        if (which_T & seen_T).sum() >= LEAST_SILENT_FRAMES
-        else unmeasurable(f"no_{name}", f"{(which_T & seen_T).sum()} frames of it with a face mesh")
-        for name, which_T in (("silence", silent_T), ("sound", loud_T))
-    )
+    rms_T, seen_T = rms_of(audio_S), np.isfinite(opening_T)
+    silent_T, loud_T = silent_frames(audio_S), rms_T >= _quiet_below(rms_T)
+    silent, sounding = _mean(opening_T, silent_T, "no_silence"), _mean(opening_T, loud_T, "no_sound")
     if silent.value is None or sounding.value is None:
         ratio = unmeasurable(silent.code or sounding.code)
     elif sounding.value < SHUT:

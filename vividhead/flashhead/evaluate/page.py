@@ -89,7 +89,7 @@ def summary_of(report: Report) -> str:
 
 
 def _line(name: str, readings: Sequence[Reading]) -> str:
-    return f"  {name:<33}" + "  ".join(f"{said(reading):>9}" for reading in readings)
+    return f"  {name:<33}" + "".join(f"{said(reading):>18}" for reading in readings)
 
 
 def _cell(reading: Reading) -> str:
@@ -99,7 +99,7 @@ def _cell(reading: Reading) -> str:
 def said(reading: Reading) -> str:
     """The number with its unit, or why there is none."""
     if reading.value is None:
-        return f"{reading.status}: {reading.code}"
+        return reading.code if reading.status == "unmeasurable" else f"{reading.status}: {reading.code}"
     unit = "" if reading.unit in ("1", "1 - L2", "L2") else f" {reading.unit}"
     return f"{reading.value:.3g}{unit}"
 

@@ -113,7 +113,8 @@ class _Stretch:
 def watch(path: Path, minutes: float) -> Watched:
     """Look at a talk's first minutes. Raises MediaError where the file is none that curation would read."""
     options = load_pipeline(DEFAULT_PIPELINE)
-    source = examine(Listed(uri=str(path)), replace(options.ingest, min_duration_s=0.0), lambda: None)
+    anything = replace(options.ingest, min_duration_s=0.0, min_side_px=16)  # a small model's talk is graded, too
+    source = examine(Listed(uri=str(path)), anything, lambda: None)
     if source.outcome != "ready":
         raise MediaError(source.code or "failed", f"{path}: {source.detail}")
     n_frames = min(source.n_frames, round(minutes * 60 * GRID_FPS))
@@ -128,9 +129,9 @@ def watch(path: Path, minutes: float) -> Watched:
                 seen_TNC = _mesh_of(mesh, crops)
                 heard_S = audio_S[start * SAMPLES_PER_FRAME : (start + len(crops)) * SAMPLES_PER_FRAME]
                 landmarks.append(seen_TNC)
-                if len(crops) == GRID_FPS and all(crop is not None for crop in crops):
-                    whole = [crop for crop in crops if crop is not None]
-                    seconds.append(_second(_Stretch(source, start, seen_TNC, heard_S, whole)))
+                if len(crops) == GRID_FPS:
+                    cut = [crop for crop in crops if crop is not None]
+                    seconds.append(_second(_Stretch(source, start, seen_TNC, heard_S, cut)))
     return Watched(
         source=source, landmarks_TNC=np.concatenate(landmarks), audio_S=audio_S, seconds=tuple(seconds),
         sheet=tuple(sheet),
@@ -184,7 +185,9 @@ def _mesh_of(mesh: FaceMesh, crops: Sequence[FaceCrop | None]) -> NDArray[np.flo
 
 
 def _second(stretch: _Stretch) -> Second:
-    is_seen = bool(np.isfinite(stretch.landmarks_TNC[GRID_FPS // 2, 0, 0]))
+    """A second with a picture missing counts as one in which nobody is seen."""
+    is_whole = len(stretch.crop_xyxy_px_T4) == GRID_FPS
+    is_seen = is_whole and bool(np.isfinite(stretch.landmarks_TNC[GRID_FPS // 2, 0, 0]))
     return Second(
         start_s=stretch.clip.start_s_in_source,
         sharpness=field_of(measure("sharpness", stretch), "blurs_per_face_p10") if is_seen else unmeasurable("no_face"),
