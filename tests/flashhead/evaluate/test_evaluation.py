@@ -94,6 +94,7 @@ def test_a_checkpoint_speaks_held_out_sound_and_what_shows_no_face_has_no_number
     order = Order(subject=checkpoint, dataset=str(dataset), minutes=0.05, out=tmp_path / "out", device="cpu")
     report = evaluate(order)
     (grade,) = report.grades
+    assert report.subject.clips_held_out is True
     held = held_out_clips(str(dataset), load_config("nano"))
     assert (grade.portrait, list(grade.spoken)) == (held[0], held)
     assert set(held).isdisjoint(name for heard in grade.others for name in heard.sound.split())

@@ -96,10 +96,10 @@ def _of_checkpoint(
         others = clips.other_sounds(held, watched.n_frames * SAMPLES_PER_FRAME)
         grade = graded(watched, others, made.path.name, made.boundaries, made.portrait, made.spoken)
         talks.append((grade, watched.sheet))
-    digest = model.checkpoint_sha256
     subject = Subject(
-        kind="checkpoint", path=str(order.subject), model=model.config.name, checkpoint_sha256=digest, synthetic=True
-    )
+        kind="checkpoint", path=str(order.subject), model=model.config.name, synthetic=True,
+        checkpoint_sha256=model.checkpoint_sha256, clips_held_out=model.config.data.held_out > 0,
+    )  # fmt: skip
     return subject, talks
 
 

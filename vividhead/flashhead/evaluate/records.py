@@ -172,8 +172,10 @@ class Subject:
     path: str
     model: str | None = None
     checkpoint_sha256: str | None = None
+    clips_held_out: bool | None = None
+    """Of a checkpoint: whether its configuration keeps the clips that speak out of training on this dataset."""
     synthetic: bool | None = None
-    """Of a video: whether it says that it was generated."""
+    """Whether it was generated; of a video, whether it says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
