@@ -25,12 +25,12 @@ def page_of(report: Report, sheets: Sequence[Sequence[Shown]]) -> str:
     """The page; `sheets` are a few pictures of each talk."""
     subject = report.subject
     digest = f", checkpoint {subject.checkpoint_sha256[:16]}" if subject.checkpoint_sha256 else ""
-    model = f"model {escape(subject.model)}{digest}. " if subject.model else ""
+    model = f"Model {escape(subject.model)}{digest}. " if subject.model else ""
     talks = "".join(_talk(grade, sheet) for grade, sheet in zip(report.grades, sheets, strict=True))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(subject.path)}</title>'
-        f"<style>{_STYLE}</style><h1>{escape(subject.path)}</h1><p>A {escape(subject.kind)}, {model}Held against "
-        f"{escape(report.dataset)}; the first {report.minutes:g} minutes of each talk; seed {report.seed}; "
+        f"<style>{_STYLE}</style><h1>{escape(subject.path)}</h1><p>A {escape(subject.kind)}. {model}Held against "
+        f"{escape(report.dataset)}; at most {report.minutes:g} min of each talk; seed {report.seed}; "
         f"VividHead {escape(report.vividhead)}.</p>{talks}</html>\n"
     )
 
