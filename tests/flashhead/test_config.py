@@ -52,13 +52,14 @@ def test_what_is_written_is_what_is_read(name: str, tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("[dit]\nlayer = 4", "dit.layer is no option; did you mean layers?"),
-        ("[dit]\nheads = 7", "dit.heads 7 do not divide dit.dim 1536"),
+        ("[dit]\nheads = 7", "dit.heads 7 (Lite's unless given) cannot divide dit.dim 1536"),
         ("[stream]\nside_px = 500", "stream.side_px 500 is no multiple of 32"),
         ("[stream]\nframes_per_chunk = 34", "is not 1 and a multiple of codec.stride_frames 8"),
         ("[stream]\nmotion_latents = 5", "leave nothing new of 5"),
         ("[audio]\ncache_s = 1.4\n[stream]\nframes_per_chunk = 41", "shorter than a chunk and its audio window"),
         ("[audio]\ncache_s = 8.01", "audio.cache_s 8.01 holds no whole number of pictures"),
         ("[sampler]\nsteps = 3", "sampler.steps cannot be 3"),
+        ("[stage2]\nleast_t = 990", "stage2.least_t 990.0 is not below greatest_t 980.0"),
         ('[codec]\nkind = "lyx"', "did you mean ltx?"),
     ],
 )

@@ -169,7 +169,10 @@ def _literal(value: object) -> str:
 def _check_geometry(config: FlashHeadConfig, mistakes: Mistakes) -> None:
     dit, codec, stream = config.dit, config.codec, config.stream
     if dit.dim % (2 * dit.heads) or dit.dim // dit.heads < 12:
-        mistakes.add("dit.heads", f"{dit.heads} do not divide dit.dim {dit.dim} into even parts of 12 or more")
+        mistakes.add(
+            "dit.heads",
+            f"{dit.heads} (Lite's unless given) cannot divide dit.dim {dit.dim} into even parts of 12 or more",
+        )
     if stream.side_px % (codec.stride_px * dit.patch_side):
         mistakes.add("stream.side_px", f"{stream.side_px} is no multiple of {codec.stride_px * dit.patch_side}: "
                      "codec.stride_px times dit.patch_side")  # fmt: skip
@@ -184,5 +187,7 @@ def _check_geometry(config: FlashHeadConfig, mistakes: Mistakes) -> None:
         mistakes.add("audio.cache_s", f"{config.audio.cache_s} is shorter than a chunk and its audio window")
     if config.cache_samples != config.cache_frames * SAMPLES_PER_FRAME:
         mistakes.add("audio.cache_s", f"{config.audio.cache_s} holds no whole number of pictures of 0.04 s")
+    if config.stage2.least_t >= config.stage2.greatest_t:
+        mistakes.add("stage2.least_t", f"{config.stage2.least_t} is not below greatest_t {config.stage2.greatest_t}")
     if config.sampler.steps == 3:
         mistakes.add("sampler.steps", "cannot be 3: 1, 2 or 4")

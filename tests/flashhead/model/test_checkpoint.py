@@ -87,7 +87,7 @@ def test_the_published_names_load_strictly_and_go_out_as_they_came(
     """All 843 tensors of the official files, without their 6 GB of numbers."""
     keys = json.loads((parity.folder / f"keys_{name}.json").read_text())
     tensors = {key: torch.empty(shape, dtype=dtype, device="meta") for key, shape in keys.items()}
-    monkeypatch.setattr(checkpoint, "check_file", lambda *_: None)
+    monkeypatch.setattr(checkpoint, "check_file", lambda _, path: path)
     monkeypatch.setattr(checkpoint, "digest", lambda _: "0" * 64)
     monkeypatch.setattr(checkpoint, "_read", lambda _: tensors)
     dit, _ = import_dit(tmp_path, load_config(name))
@@ -182,7 +182,12 @@ def test_which_model_is_asked_when_there_are_several_or_none(saved: Path, config
     with pytest.raises(CheckpointError, match=r"holds the models lite, tiny; name one with --model"):
         config_in(saved, None)
     assert config_in(saved, "lite") == load_config("lite")
-    with pytest.raises(CheckpointError, match="holds no Model_"):
+    with pytest.raises(CheckpointError, match="Model_Lite is one model's folder: name the checkpoint"):
         config_in(saved / "Model_Lite", None)
+    (saved / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="holds no Model_.*vividhead weights fetch flashhead-lite"):
+        config_in(saved / "empty", None)
+    with pytest.raises(CheckpointError, match="is no folder"):
+        config_in(saved / "nowhere", None)
     with pytest.raises(ConfigError):
         config_in(saved, "lyte")

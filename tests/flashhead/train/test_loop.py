@@ -40,8 +40,8 @@ def tiny(folder: Path, steps: int = 4, **stage1: Any) -> FlashHeadConfig:
     return load_config(str(path))
 
 
-def result(run: Path) -> dict[str, Tensor]:
-    return load_file(run / "checkpoint" / "Model_Tiny" / "diffusion_pytorch_model.safetensors")
+def result(run: Path, stage: int = 1) -> dict[str, Tensor]:
+    return load_file(run / f"stage{stage}" / "checkpoint" / "Model_Tiny" / "diffusion_pytorch_model.safetensors")
 
 
 def log(run: Path, stage: int) -> list[dict[str, float]]:
@@ -72,19 +72,19 @@ def test_stage_one_leaves_a_log_a_sample_and_a_model_that_speaks(dataset: Path, 
     said = read_provenance(run / "stage1" / "samples" / "step-00000004.mp4")
     assert said is not None
     assert said.model == "tiny"
-    model = load_flashhead(run / "checkpoint", device="cpu")
+    model = load_flashhead(run / "stage1" / "checkpoint", device="cpu")
     assert model.config.dit.layers == 1
     assert not model.random_weights
 
 
 def test_stage_two_begins_with_what_stage_one_left(dataset: Path, tmp_path: Path) -> None:
     order = Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=tmp_path / "run")
-    with pytest.raises(UsageError, match="train --stage 1 first"):
+    with pytest.raises(UsageError, match="finish --stage 1 first"):
         train(replace(order, stage=2))
     train(order)
     before = result(order.run)
     assert train(replace(order, stage=2)).steps == 4  # two of the generator, two of the critic for each
-    assert any(not torch.equal(before[name], value) for name, value in result(order.run).items())
+    assert any(not torch.equal(before[name], value) for name, value in result(order.run, 2).items())
     lines = log(order.run, 2)
     assert "dmd_gradient" in lines[0]
     assert "dmd_gradient" not in lines[1]

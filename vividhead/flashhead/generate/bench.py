@@ -4,6 +4,7 @@ The floor is the chunk's multiplications, counted by torch, at the rate at which
 the same run and precision. Random weights of the real shapes take exactly as long as trained ones.
 """
 
+import math
 import resource
 import statistics
 import time
@@ -123,7 +124,7 @@ def _spread(times_ms: list[float]) -> dict[str, float]:
     ordered = sorted(times_ms)
     return {
         "median": round(statistics.median(ordered), 2),
-        "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 2),
+        "p99": round(ordered[math.ceil(0.99 * len(ordered)) - 1], 2),
         "worst": round(ordered[-1], 2),
     }
 
@@ -245,7 +246,7 @@ def table(figures: dict[str, Any]) -> str:
         *(f"{phase:<22} {took:>9.2f} ms" for phase, took in figures["phases_ms"].items()),
         "",
         *(
-            f"{wave['streams']:>2} streams: a wave takes {wave['wave_ms']['median']:.0f} ms, worst "
+            f"{wave['streams']:>2} at once: a chunk for each takes {wave['wave_ms']['median']:.0f} ms, worst "
             f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns{_memory_of(wave)}"
             for wave in figures["streams"]
         ),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vividhead.faces import hushed
 from vividhead.flashhead.generate.engine import Engine
-from vividhead.flashhead.generate.portrait import prepare_portrait
+from vividhead.flashhead.generate.portrait import PortraitError, prepare_portrait
 from vividhead.flashhead.generate.speech import speech_blocks
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.generate.talk_file import Provenance, TalkFile
@@ -21,6 +21,7 @@ from vividhead.media import declared_sound_s
 from vividhead.records import GRID_FPS
 
 Samples = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 Told = Callable[[int, int | None, float], None]
 """Hears how many pictures are made, of how many where that is known, and how many a second."""
 
@@ -59,8 +60,7 @@ def talk(
     replaced when the new one is whole. `teacher`: see `Engine`. Raises PortraitError, SpeechError or StorageError.
     """
     side = model.config.stream.side_px
-    with hushed():
-        face_HWC = prepare_portrait(portrait, side)
+    face_HWC = _quietly_prepared(portrait, side)
     blocks = speech_blocks(audio)
     first = next(blocks)  # what cannot be read is refused before anything is written
     length_s = declared_sound_s(audio)
@@ -73,6 +73,16 @@ def talk(
             n_frames += len(chunk.frames_THWC)
             told(n_frames, total, n_frames / (time.monotonic() - began))
     return Talk(n_frames, time.monotonic() - began)
+
+
+def _quietly_prepared(portrait: Path, side_px: int) -> Picture:
+    """The portrait, without what MediaPipe writes to standard error, also where the portrait is refused."""
+    with hushed():
+        try:
+            return prepare_portrait(portrait, side_px)
+        except PortraitError as fault:
+            refused = fault
+    raise refused
 
 
 def provenance_of(model: FlashHead, seed: int) -> Provenance:

@@ -44,13 +44,27 @@ def model_folder(folder: Path, config: FlashHeadConfig) -> Path:
 
 def config_in(folder: Path, name: str | None) -> FlashHeadConfig:
     """Configuration of the model in a checkpoint folder; `name` picks one where it holds several."""
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is no folder: a checkpoint is one that holds Model_Nano/, Model_Lite/ or the like"
+        )
     there = sorted(p.name.removeprefix(_PREFIX).lower() for p in folder.glob(f"{_PREFIX}*") if p.is_dir())
-    if name is None and len(there) != 1:
-        found = f"holds the models {', '.join(there)}; name one with --model" if there else "holds no Model_* folder"
-        raise CheckpointError(f"{folder} {found}")
+    if name is None and len(there) > 1:
+        raise CheckpointError(f"{folder} holds the models {', '.join(there)}; name one with --model")
+    if name is None and not there:
+        raise CheckpointError(_no_model(folder))
     chosen = name or there[0]
     own = folder / f"{_PREFIX}{chosen.capitalize()}" / OWN_CONFIG_FILE
     return replace(load_config(str(own)), name=chosen) if own.is_file() else load_config(chosen)
+
+
+def _no_model(folder: Path) -> str:
+    if folder.name.startswith(_PREFIX):
+        return f"{folder} is one model's folder: name the checkpoint that it lies in, {folder.parent}"
+    return (
+        f"{folder} holds no Model_* folder. Train one (vividhead train), or get the published one with: "
+        f"vividhead weights fetch flashhead-lite ltx-vae wav2vec2 --to {folder} --accept-licence"
+    )
 
 
 def official_config(config: FlashHeadConfig) -> dict[str, Any]:
@@ -74,15 +88,21 @@ def official_config(config: FlashHeadConfig) -> dict[str, Any]:
     }
 
 
-def import_dit(folder: Path, config: FlashHeadConfig) -> tuple[Dit, str]:
-    """The transformer in its file's precision, and the sha256 of the file. Every name and shape must be the model's."""
+def dit_file(folder: Path, config: FlashHeadConfig) -> Path:
+    """The transformer's file, after a look at its size and header; raises VividHeadError where it cannot be one."""
     path = model_folder(folder, config) / TENSORS_FILE
     if config.name in _KNOWN_WEIGHTS:
-        check_file(_KNOWN_WEIGHTS[config.name], path)
-    elif not path.is_file():
+        return check_file(_KNOWN_WEIGHTS[config.name], path)
+    if not path.is_file():
         raise CheckpointError(
             f"{path} is missing: the transformer of {config.name}; train one, or try --random-weights"
         )
+    return path
+
+
+def import_dit(folder: Path, config: FlashHeadConfig) -> tuple[Dit, str]:
+    """The transformer in its file's precision, and the sha256 of the file. Every name and shape must be the model's."""
+    path = dit_file(folder, config)
     _check_config(path.with_name(CONFIG_FILE), config)
     with torch.device("meta"):
         dit = Dit(config)

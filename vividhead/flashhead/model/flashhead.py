@@ -8,7 +8,7 @@ import torch
 from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
-from vividhead.flashhead.model.checkpoint import config_in, import_dit
+from vividhead.flashhead.model.checkpoint import config_in, dit_file, import_dit
 from vividhead.flashhead.model.codecs import VideoCodec, load_codec, random_codec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.fresh import initialise
@@ -56,15 +56,17 @@ def usable_device(asked: str | None) -> str:
     return asked or default_device()
 
 
-def load_flashhead(folder: Path, name: str | None = None, device: str | None = None) -> FlashHead:
+def load_flashhead(folder: str | Path, name: str | None = None, device: str | None = None) -> FlashHead:
     """Read a checkpoint folder (`Model_Nano/`, `Model_Lite/` or `Model_Pro/`, and what goes with it).
 
     `name` picks a model where the folder holds several. Computes in bfloat16 on a GPU and in float32 on a CPU.
     Raises VividHeadError naming the file that is missing, cut short or of another model.
     """
+    folder = Path(folder)
     config, where = config_in(folder, name), usable_device(device)
+    dit_file(folder, config)  # a look at its header; it is read last, when nothing else is missing
     audio, codec = load_audio_encoder(config, folder), load_codec(config, folder)
-    dit, digest = import_dit(folder, config)  # last: what is missing is said before the largest file is read
+    dit, digest = import_dit(folder, config)
     return _ready(config, dit, codec, audio, digest, where)
 
 

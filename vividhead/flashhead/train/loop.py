@@ -1,8 +1,8 @@
 """The training loop, both stages: read this file from top to bottom.
 
     RUN/stage1/  checkpoints/step-00000200/  log.jsonl  tensorboard/  samples/step-00000450.mp4
-    RUN/stage2/  the same
-    RUN/checkpoint/  Model_Nano/  Codec_Linear/      the result so far, for `vividhead generate --checkpoint`
+                 checkpoint/  Model_Nano/  Codec_Linear/     the result, when all steps are made
+    RUN/stage2/  the same; its checkpoint/ is what `vividhead generate --checkpoint` is for
 
 Every random number is a function of (seed, rank, step), so a checkpoint holds networks, optimizers, averages and where
 reading stands, and a run that goes on from it makes the same updates as one that was never stopped.
@@ -59,6 +59,11 @@ class Order:
     shard: bool = False
     wandb_project: str | None = None
 
+    @property
+    def stage1_result(self) -> Path:
+        """The checkpoint that stage 1 leaves; nano's codec is in it from the beginning."""
+        return self.run / "stage1" / CHECKPOINT
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -109,15 +114,18 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
                     written = log.write(step, line)
                     known = {name: value for name, value in written.items() if value is not None}
                     told(step, stage.steps, (step - first) / (time.monotonic() - began), known)
-                if _due(step, config.loop.save_every):
+                if _due(step, config.loop.save_every) or step == stage.steps:
                     _save(checkpoints, stage, training, step)
                 if validation and place.is_first and _due(step, config.loop.sample_every):
                     with log.aside(), stage.ema.swapped_in():
                         sample_video(stage.dit, codec, audio, validation, folder / "samples" / f"step-{step:08d}.mp4")
-            _save(checkpoints, stage, training, step, wait=True)
-        with stage.ema.swapped_in():
-            from_first(lambda: _export(stage.dit, codec, order.run / CHECKPOINT))
-    return Trained(step, stage.steps, order.run / CHECKPOINT)
+            if stop.asked and step > first and not _due(step, config.loop.save_every):
+                _save(checkpoints, stage, training, step)
+            checkpoints.wait()
+        if step >= stage.steps:
+            with stage.ema.swapped_in():
+                from_first(lambda: _export(stage.dit, codec, folder / CHECKPOINT))
+    return Trained(step, stage.steps, folder / CHECKPOINT)
 
 
 def _make(folder: Path) -> None:
@@ -151,7 +159,7 @@ def _datasets(order: Order) -> tuple[ShardDataset, ShardDataset | None]:
 def _stage(order: Order, around: Surroundings) -> Stage:
     if order.stage == 1:
         return Stage1(around, _beginning(order, None))
-    before = order.begin_from or order.run / CHECKPOINT
+    before = order.begin_from or order.stage1_result
     return Stage2(around, *(_beginning(order, before) for _ in range(3)))
 
 
@@ -162,7 +170,9 @@ def _beginning(order: Order, folder: Path | None) -> Dit:
     if begin.is_file():
         return from_wan(begin, order.config, order.seed)[0]
     if order.stage == 2 and not model_folder(begin, order.config).is_dir():
-        raise UsageError(f"{begin} holds no {order.config.name}: train --stage 1 first, or name one with --from")
+        raise UsageError(
+            f"{begin} holds no trained {order.config.name}: finish --stage 1 first, or name a checkpoint with --from"
+        )
     return from_flashhead(begin, order.config)
 
 

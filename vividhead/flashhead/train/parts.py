@@ -27,6 +27,14 @@ class Places(Protocol):
         """Its folder."""
 
     @property
+    def stage1_result(self) -> Path:
+        """Where stage 1's checkpoint is."""
+
+    @property
+    def begin_from(self) -> Path | None:
+        """The checkpoint it begins with, if one was named."""
+
+    @property
     def weights(self) -> Path | None:
         """Folder of third-party weights."""
 
@@ -35,7 +43,10 @@ def codec_for(config: FlashHeadConfig, places: Places, training: ShardDataset) -
     """The published codec; or nano's, fitted once for a run on what it learns from."""
     if config.codec.kind != "linear":
         return load_codec(config, places.weights or places.run)
-    folder = places.run / "checkpoint"
+    named = places.begin_from
+    if named is not None and (named / linear.FOLDER / linear.FILE).is_file():
+        return load_codec(config, named)  # a model and its latents belong together
+    folder = places.stage1_result
     if not (folder / linear.FOLDER / linear.FILE).is_file():
         reader = training.reader()
         count = min(FITTED_ON, training.n_windows)
