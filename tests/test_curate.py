@@ -257,7 +257,8 @@ def test_duckdb_answers_the_readmes_question(film: Film, whole: Whole, monkeypat
 
 def test_the_readmes_python_runs(film: Film, tmp_path: Path) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    (program,) = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
+    blocks = [block.split("```")[0] for block in readme.split("```python\n")[1:]]
+    (program,) = [block for block in blocks if "curate(" in block]
     (tmp_path / "footage").mkdir()
     shutil.copyfile(film.small, tmp_path / "footage" / "small.mp4")
     answer = subprocess.run(

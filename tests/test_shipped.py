@@ -113,8 +113,8 @@ def within(tight: Rule, loose: Rule) -> bool:
 
 @pytest.mark.parametrize("kind", ["pipelines", "filters"])
 def test_a_shipped_folder_holds_settings_and_a_readme_that_names_them(kind: str) -> None:
-    files = sorted(path.name for path in shipped(kind).iterdir())
-    settings = [f"{path.stem}.toml" for path in sorted(shipped(kind).glob("*.toml"))]
+    files = sorted(path.relative_to(shipped(kind)).as_posix() for path in shipped(kind).rglob("*") if path.is_file())
+    settings = [path.relative_to(shipped(kind)).as_posix() for path in sorted(shipped(kind).rglob("*.toml"))]
     assert files == sorted([*settings, "README.md"])
     readme = (shipped(kind) / "README.md").read_text(encoding="utf-8")
     assert [name for name in settings if name not in readme] == []

@@ -455,7 +455,7 @@ def test_a_dataset_that_is_not_whole_is_refused_at_the_start(dataset: Path) -> N
     with pytest.raises(DatasetError, match=rf"{shard.name} is missing, the manifest says"):
         opened(dataset)
     (dataset / "manifest.parquet").unlink()
-    with pytest.raises(DatasetError, match=r"manifest.parquet is missing; run `vividhead curate` again"):
+    with pytest.raises(DatasetError, match=r"manifest.parquet is missing: no run has come to its end here"):
         opened(dataset)
     (dataset / "run.toml").write_text("")
     with pytest.raises(DatasetError, match="damaged: it holds no pipeline"):

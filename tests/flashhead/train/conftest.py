@@ -1,0 +1,15 @@
+"""What holds for all tests of training."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums over several threads are rounded otherwise: what must agree to the last bit runs on one, as ranks do here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
