@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Sums over several threads are rounded otherwise: what must agree to the last bit runs on one, as ranks do here."""
+    """Sums over several threads are rounded otherwise: what must agree to the last bit runs on one, as ranks do."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
