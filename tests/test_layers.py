@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = {
     0: "errors",
-    0.5: "records shipped plain store",
+    0.5: "records shipped plain live_line",
     1: "media weights faces vad settings",
     2: "score",
     2.2: "pipeline",

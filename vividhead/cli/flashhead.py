@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vividhead.cli.terminal import LiveLine, say, show
+from vividhead.cli.terminal import say, show
 from vividhead.errors import UsageError
+from vividhead.live_line import LiveLine
 
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
@@ -24,6 +25,11 @@ def model_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--random-weights", action="store_true", help=untrained)
     verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
     verb.add_argument("--compile", action="store_true", help="torch.compile: minutes at first, then faster")
+
+
+def _teacher_option(verb: argparse.ArgumentParser) -> None:
+    teacher = "twenty guided steps for each chunk: for a model of stage 1, which is not distilled yet"
+    verb.add_argument("--teacher", action="store_true", help=teacher)
 
 
 def chosen_model(asked: argparse.Namespace) -> "FlashHead":
@@ -55,8 +61,7 @@ def add_generate(verbs: "Verbs") -> None:
     verb.add_argument(
         "--seed", type=int, default=0, help="same seed, same video on the same kind of device (default: 0)"
     )
-    teacher = "twenty guided steps for each chunk: for a model of stage 1, which is not distilled yet"
-    verb.add_argument("--teacher", action="store_true", help=teacher)
+    _teacher_option(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
     model_options(verb)
     verb.set_defaults(verb=_generate)
@@ -72,20 +77,18 @@ def _generate(asked: argparse.Namespace) -> int:
             raise UsageError(f"{option} {path}: there is no such file")
     if not (folder := place_for(asked.out).absolute().parent).is_dir():
         raise UsageError(f"--out {asked.out}: there is no folder {folder}; make it first")
-    line = LiveLine(sys.stderr, silent=asked.quiet)
-
-    def told(done: int, total: int | None, fps: float) -> None:
-        left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
-        line(f"{done} pictures{left}, {fps:.1f} FPS")
-
     model = chosen_model(asked)
     try:
-        made = talk(model, asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
+        with LiveLine(sys.stderr, silent=asked.quiet) as line:
+
+            def told(done: int, total: int | None, fps: float) -> None:
+                left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
+                line(f"{done} pictures{left}, {fps:.1f} FPS")
+
+            made = talk(model, asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
     except KeyboardInterrupt:
-        line.close()
         say("vividhead: interrupted; no file was written")
         return 130
-    line.close()
     show(f"{asked.out}: {made.n_frames} pictures, {made.duration_s:.2f} s, made at {made.fps:.1f} FPS")
     return 0
 
@@ -115,7 +118,7 @@ def _train(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.config import load_config
 
     config = load_config(asked.config)
-    from vividhead.flashhead.model.flashhead import default_device
+    from vividhead.flashhead.model.flashhead import usable_device
     from vividhead.flashhead.train.loop import Order, train
 
     dataset = _dataset_in(asked.dataset)
@@ -126,23 +129,22 @@ def _train(asked: argparse.Namespace) -> int:
         run=asked.out or Path(dataset).parent / f"flashhead-{config.name}",
         begin_from=asked.begin_from,
         weights=asked.weights,
-        device=asked.device or default_device(),
+        device=usable_device(asked.device),
         seed=asked.seed,
         shard=asked.shard,
         wandb_project=asked.wandb,
     )
-    line = LiveLine(sys.stderr, silent=asked.quiet)
+    with LiveLine(sys.stderr, silent=asked.quiet) as line:
 
-    def told(step: int, steps: int, rate: float, figures: dict[str, float]) -> None:
-        known = "  ".join(f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if name in figures)
-        line(f"step {step} of {steps}, {rate:.2f} a second, {(steps - step) / rate / 60:.0f} min left  {known}")
+        def told(step: int, steps: int, rate: float, figures: dict[str, float]) -> None:
+            known = "  ".join(f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if name in figures)
+            line(f"step {step} of {steps}, {rate:.2f} a second, {(steps - step) / rate / 60:.1f} min left  {known}")
 
-    ended = train(order, told)
-    line.close()
+        ended = train(order, told)
     if ended.is_done:
         show(f"{ended.checkpoint} holds the model: vividhead generate --checkpoint {ended.checkpoint} …")
     else:
-        show(f"stopped at step {ended.step} of {ended.steps}, saved; the same command goes on")
+        show(f"stopped at step {ended.step} of {ended.steps}; the same command goes on from its newest checkpoint")
     return 0
 
 
@@ -161,8 +163,7 @@ def add_evaluate(verbs: "Verbs") -> None:
     verb.add_argument("--json", action="store_true", help="print the report as JSON")
     verb.add_argument("--model", help="which model, where the checkpoint folder holds several")
     verb.add_argument("--seed", type=int, default=0, help="of what is generated (default: 0)")
-    teacher = "twenty guided steps for each chunk: for a model of stage 1, which is not distilled yet"
-    verb.add_argument("--teacher", action="store_true", help=teacher)
+    _teacher_option(verb)
     verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
     verb.set_defaults(verb=_evaluate)
@@ -172,7 +173,6 @@ def _evaluate(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.evaluate.evaluation import Order, as_json, evaluate
     from vividhead.flashhead.evaluate.page import summary_of
 
-    line = LiveLine(sys.stderr, silent=asked.quiet)
     order = Order(
         subject=asked.subject,
         dataset=_dataset_in(asked.data),
@@ -184,8 +184,8 @@ def _evaluate(asked: argparse.Namespace) -> int:
         seed=asked.seed,
         teacher=asked.teacher,
     )
-    report = evaluate(order, line)
-    line.close()
+    with LiveLine(sys.stderr, silent=asked.quiet) as line:
+        report = evaluate(order, line)
     show(as_json(report).rstrip() if asked.json else summary_of(report))
     if asked.out is not None:
         say(f"{asked.out} holds the report, its page and what was generated")

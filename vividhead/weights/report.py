@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from vividhead.live_line import LiveLine
 from vividhead.weights.folder import fault_in, home, human
 from vividhead.weights.registry import MODELS, File, Model
 
 COMMERCIAL = {True: "yes", False: "NO", None: "not settled"}
 """What is said of `Licence.commercial`."""
-_LIVE_EVERY_S, _LINE_EVERY_S = 0.2, 10.0
 
 
 def table(folder: Path | None = None) -> list[str]:
@@ -71,32 +71,24 @@ def _file_state(file: File, folder: Path) -> str:
 
 
 class Meter:
-    """How far a download has come: a live line on a terminal, a plain line every ten seconds in a log."""
+    """How far a download has come, and how fast."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         """Write to `stream`."""
-        self.stream = stream
-        self.file, self.began, self.began_bytes, self.shown = "", 0.0, 0, 0.0
-        self.is_open = False
+        self._line = LiveLine(stream)
+        self._file, self._began, self._began_bytes = "", 0.0, 0
 
     def __call__(self, file: str, done: int, total: int) -> None:
         """Hear that `done` of `total` bytes of `file` are there."""
         now = time.monotonic()
-        if file != self.file:
-            self.file, self.began, self.began_bytes, self.shown = file, now, done, now
-        live = self.stream.isatty()
-        if now - self.shown < (_LIVE_EVERY_S if live else _LINE_EVERY_S) and not (live and done == total):
+        if file != self._file:
+            self._file, self._began, self._began_bytes = file, now, done
             return
-        self.shown = now
-        rate = (done - self.began_bytes) / max(now - self.began, 1e-9)
+        rate = (done - self._began_bytes) / max(now - self._began, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
         text = f"{file}: {human(done)} of {human(total)}, {human(int(rate))} a second{left}"
-        self.stream.write(f"\r\x1b[2K{text}" if live else f"{text}\n")
-        self.stream.flush()
-        self.is_open = live
+        self._line(text, last=done == total)
 
     def say(self, line: str) -> None:
         """Write a line of its own."""
-        self.stream.write(f"\n{line}\n" if self.is_open else f"{line}\n")
-        self.stream.flush()
-        self.is_open = False
+        self._line.say(line)
