@@ -2,7 +2,6 @@
 
 import io
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from conftest import Whole
 from faults import driver
 from faults.entries import Planned, write_plan
 from faults.film import REFUSED, Film
+from faults.full_disk import full_disk
 from faults.trees import commits, copied, segment_of, tree, undo
 
 from vividhead.audit.account import BUCKETS
@@ -102,12 +102,8 @@ def unpacked(film: Film, whole: Whole, tmp_path: Path) -> Path:
 def test_a_limit_on_file_sizes_ends_the_run_with_its_own_code_and_lifting_it_resumes_it(
     film: Film, whole: Whole, unpacked: Path
 ) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
+    with full_disk(100_000):
         process = driver.start(["curate", film.folder, "--out", unpacked, *LOCAL])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     code, words = driver.finish(process)
     assert code == 5, words
     assert "clip.mp4: File too large" in words and "run the same command again" in words

@@ -1,9 +1,7 @@
 """Talks as files: whole or not there, saying what they are."""
 
 import os
-import resource
 import stat
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
@@ -12,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from faults.full_disk import full_disk
 from media.truth import beep
 
 from vividhead.errors import StorageError, UsageError, VividHeadError
@@ -143,20 +142,10 @@ def test_nothing_added_is_no_talk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond 20 kB."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("n_chunks", [5, 40])
 def test_a_disk_that_fills_up_is_told_and_leaves_nothing(n_chunks: int, tmp_path: Path) -> None:
     """Whether it is noticed on the way or only at the end."""
-    with pytest.raises(StorageError, match=r"cannot write .*talk\.mp4") as caught:
+    with full_disk(), pytest.raises(StorageError, match=r"cannot write .*talk\.mp4") as caught:
         with TalkFile(tmp_path / "talk.mp4", SIDE_PX, LEARNT) as talk:
             for seed in range(n_chunks):
                 add(talk, 8, seed)

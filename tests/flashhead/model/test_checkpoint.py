@@ -1,14 +1,13 @@
 """Checkpoint folders: strict in, the same out, and every wrong file named."""
 
 import json
-import resource
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from faults.full_disk import full_disk
 from safetensors.torch import load_file, save_file
 
 from tests.flashhead.conftest import Parity
@@ -107,19 +106,9 @@ def test_a_model_in_the_place_of_another_does_not_keep_its_options(tmp_path: Pat
     assert config_in(tmp_path, None) == nano
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file may grow beyond 20 kB."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.usefixtures("full_disk")
 def test_a_disk_that_is_full_is_told_and_leaves_no_part(tmp_path: Path) -> None:
     nano = load_config("nano")
-    with pytest.raises(StorageError, match=f"cannot write .*{TENSORS_FILE}"):
+    with full_disk(), pytest.raises(StorageError, match=f"cannot write .*{TENSORS_FILE}"):
         export_dit(Dit(replace(nano, dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1))), tmp_path)
     assert not list(tmp_path.rglob("*.part"))
     assert not list(tmp_path.rglob(TENSORS_FILE))
