@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 import vividhead
 from tests.packed import LENGTHS, SIDE
 from vividhead.errors import DatasetError, MediaError, StorageError, UsageError
-from vividhead.loader import Batch, Sample, ShardDataset, WindowPlan, batched, dataset
+from vividhead.loader import Batch, Sample, ShardDataset, WindowPlan, batched, windows
 from vividhead.loader.order import Window
 from vividhead.media.window import clip_rgb
 from vividhead.view import open_dataset
@@ -141,7 +141,7 @@ class DataLoaderWithoutProcesses:
         samples = iter(self.share)
         while True:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(dataset, "get_worker_info", lambda: SimpleNamespace(id=worker, num_workers=self.workers))
+                patch.setattr(windows, "get_worker_info", lambda: SimpleNamespace(id=worker, num_workers=self.workers))
                 if not (drawn := list(itertools.islice(samples, self.batch_size))):
                     return
             yield drawn
@@ -150,7 +150,7 @@ class DataLoaderWithoutProcesses:
 def batches(data: ShardDataset, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     """The dataset's loader without the processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "DataLoader", DataLoaderWithoutProcesses)
+        patch.setattr(windows, "DataLoader", DataLoaderWithoutProcesses)
         yield from data.loader(batch_size, workers=workers)
 
 

@@ -54,6 +54,14 @@ def test_the_order_is_the_seeds_and_the_epochs() -> None:
     assert len(set(jitters[0].values())) > 1, "and differently in each clip"
 
 
+def test_on_a_grid_windows_begin_at_its_multiples_and_others_in_each_epoch() -> None:
+    plan = WindowPlan(grid_frames=8)
+    orders = [epoch_of(Order(chosen([200] * 9), plan, 0, None), epoch) for epoch in (0, 1)]
+    assert {start % 8 for order in orders for _, start in order} == {0}
+    assert len({start for _, start in orders[0]}) > 12, "not the same in each clip"
+    assert sorted(orders[0]) != sorted(orders[1])
+
+
 def test_the_order_is_pinned() -> None:
     """A saved position means nothing once the same seed comes to mean another order: then raise ORDER_VERSION."""
     order = Order(chosen([40, 80, 120, 160]), PLAN, 7, 200_000)

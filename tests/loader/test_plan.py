@@ -48,6 +48,29 @@ def test_a_reference_is_near_the_window_and_never_in_it(plan: WindowPlan, more: 
         assert 0 < max(before, after) <= plan.frames_per_chunk
 
 
+GRIDS = st.builds(
+    lambda motion, chunks, grid, turns: WindowPlan(
+        chunks=chunks, motion_frames=motion, grid_frames=grid, stride_frames=turns and grid * turns
+    ),
+    motion=st.sampled_from([9, 5]),  # 24 and 28 new frames
+    chunks=st.integers(1, 5),
+    grid=st.sampled_from([1, 2, 4]),
+    turns=st.none() | st.integers(1, 9),
+) | st.builds(WindowPlan, chunks=st.integers(1, 5), grid_frames=st.sampled_from([3, 6, 8, 12, 24]))
+
+
+@given(GRIDS, st.integers(1, 300))
+def test_on_a_grid_all_its_windows_are_reached_and_each_has_a_reference_on_it(plan: WindowPlan, more: int) -> None:
+    n_frames = plan.window_frames + more
+    (n_windows,), (slack,) = plan.counts_N(np.array([n_frames])), plan.slack_N(np.array([n_frames]))
+    jitters = range(0, slack + 1, plan.grid_frames)
+    starts = {int(jitter + nth * plan.stride) for jitter in jitters for nth in range(n_windows)}
+    assert starts == set(range(0, more + 1, plan.grid_frames))
+    for start in starts:
+        assert (frames := plan.references(start, n_frames)), "whatever the clip's length"
+        assert {(frame - plan.frames_per_chunk) % plan.grid_frames for frame in frames} == {0}
+
+
 def test_each_chunks_sound_ends_with_its_last_frame() -> None:
     spans = WindowPlan(chunks=3).sound_spans(10)
     assert [end for _, end in spans] == [(10 + 33) * 640, (10 + 33 + 24) * 640, (10 + 33 + 48) * 640]
@@ -60,6 +83,9 @@ def test_each_chunks_sound_ends_with_its_last_frame() -> None:
         ({"chunks": 0}, "chunks 0: at least 1"),
         ({"stride_frames": 0}, "stride_frames 0: at least 1"),
         ({"motion_frames": 33}, r"motion_frames 33: 0 … 32"),
+        ({"grid_frames": 5}, r"grid_frames 5: windows lie 24 frames apart and their chunks 24; it must divide both"),
+        ({"grid_frames": 16, "stride_frames": 16, "chunks": 2}, "it must divide both"),
+        ({"grid_frames": 48, "stride_frames": 48}, "be at most 33"),
         ({"audio_s": 1.0}, r"audio_s 1: a chunk alone lasts 1.32 s"),
     ],
 )

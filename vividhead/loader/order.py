@@ -104,8 +104,10 @@ class Order:
 
     def _draw(self, epoch: int) -> _Epoch:
         turn, block_of_turn = self._blocks(epoch)
-        slack_N = np.maximum(0, self._plan.slack_N(self._chosen.n_frames_N)).astype(np.uint64)
-        jitter_N = (_mixed(self._key_N, self._salt(epoch, "jitter")) % (slack_N + np.uint64(1))).astype(np.int64)
+        grid = self._plan.grid_frames
+        steps_N = (np.maximum(0, self._plan.slack_N(self._chosen.n_frames_N)) // grid).astype(np.uint64)
+        drawn_N = _mixed(self._key_N, self._salt(epoch, "jitter")) % (steps_N + np.uint64(1))
+        jitter_N = drawn_N.astype(np.int64) * grid
         counts = self._counts_N[turn]
         clip_W, block_W = np.repeat(turn, counts), np.repeat(block_of_turn, counts)
         nth_W = np.arange(self.n_windows) - np.repeat(np.cumsum(counts) - counts, counts)

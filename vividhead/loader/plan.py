@@ -8,7 +8,12 @@
     sound    |=== audio_s, up to the end of the chunk; zeros before the clip ===|    one stretch for each chunk
     reference   ^ one frame, at most frames_per_chunk before or after the window, never in it
 
-Windows of a clip lie `stride_frames` apart, all shifted by one jitter that is drawn anew each epoch.
+Windows of a clip lie `stride_frames` apart, all shifted by one jitter that is drawn anew each epoch. On a grid (of
+cached latents, say) windows begin at multiples of `grid_frames`, and references lie where a chunk on the grid has just
+ended, so that every window has one:
+
+    start       0   8   16   24   32   40   48          grid_frames 8, chunks of 33
+    reference    1   9   17   25   33   41   49
 """
 
 from dataclasses import dataclass
@@ -34,10 +39,12 @@ class WindowPlan:
     """Sound for each chunk, up to its end."""
     stride_frames: int | None = None
     """From one window of a clip to the next; None: as many frames as a window adds to the one before it."""
+    grid_frames: int = 1
+    """Windows begin at multiples of it. 1: at any frame."""
 
     def __post_init__(self) -> None:
         """Refuse what no window can be made of."""
-        for name in ("chunks", "frames_per_chunk", "stride_frames"):
+        for name in ("chunks", "frames_per_chunk", "stride_frames", "grid_frames"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} {value}: at least 1 is needed")
@@ -45,6 +52,12 @@ class WindowPlan:
             raise UsageError(f"motion_frames {self.motion_frames}: 0 … {self.frames_per_chunk - 1} are possible")
         if self.audio_s * GRID_FPS < self.frames_per_chunk:
             raise UsageError(f"audio_s {self.audio_s:g}: a chunk alone lasts {self.frames_per_chunk / GRID_FPS:g} s")
+        off_grid = self.stride % self.grid_frames or (self.chunks - 1) * self.new_frames % self.grid_frames
+        if off_grid or self.grid_frames > self.frames_per_chunk:
+            raise UsageError(
+                f"grid_frames {self.grid_frames}: windows lie {self.stride} frames apart and their chunks "
+                f"{self.new_frames}; it must divide both, and be at most {self.frames_per_chunk}"
+            )
 
     @property
     def new_frames(self) -> int:
@@ -79,14 +92,15 @@ class WindowPlan:
         return np.where(n_frames_N < self.min_clip_frames, 0, fitting_N)
 
     def slack_N(self, n_frames_N: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Largest jitter of clips that are long enough."""
-        return n_frames_N - self.window_frames - (self.counts_N(n_frames_N) - 1) * self.stride
+        """Largest jitter of clips that are long enough, in frames; a multiple of the grid."""
+        slack_N = n_frames_N - self.window_frames - (self.counts_N(n_frames_N) - 1) * self.stride
+        return slack_N // self.grid_frames * self.grid_frames
 
     def references(self, start_frame: int, n_frames: int) -> list[int]:
         """Frames that a window beginning at `start_frame` may refer to."""
         end, reach = start_frame + self.window_frames, self.frames_per_chunk
-        before = range(max(0, start_frame - reach), start_frame)
-        return [*before, *range(end, min(n_frames, end + reach))]
+        near = (*range(max(0, start_frame - reach), start_frame), *range(end, min(n_frames, end + reach)))
+        return [frame for frame in near if (frame - reach) % self.grid_frames == 0]
 
     def sound_spans(self, start_frame: int) -> list[tuple[int, int]]:
         """For each chunk its samples in the clip, `[start, end)`; a negative start stands for zeros."""

@@ -5,7 +5,7 @@ Axes: B batch, K chunk, T frame, H W picture, C colour (RGB), P mesh point, X (x
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -38,8 +38,30 @@ class Sample:
     """The manifest's columns that were asked for."""
 
 
+class Stacked:
+    """A dataclass of tensors and other values, and how it moves between devices."""
+
+    __slots__ = ()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        named = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in named.items() if isinstance(value, Tensor)}
+
+    def pin_memory(self) -> Self:
+        """A copy in page-locked memory; DataLoader calls this."""
+        pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self._tensors().items()}
+        return replace(self, **pinned)  # type: ignore[type-var]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """A copy whose tensors are on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=non_blocking) for name, value in self._tensors().items()
+        }
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Stacked):
     """Windows side by side: each field of `Sample`, tensors and numbers stacked along B, the others as tuples."""
 
     video_BTHWC: Tensor
@@ -59,22 +81,6 @@ class Batch:
     def __len__(self) -> int:
         """How many windows."""
         return len(self.clip_id)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in named.items() if isinstance(value, Tensor)}
-
-    def pin_memory(self) -> "Batch":
-        """A copy in page-locked memory; DataLoader calls this."""
-        pinned: dict[str, Any] = {name: value.pin_memory() for name, value in self._tensors().items()}
-        return replace(self, **pinned)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """A copy whose tensors are on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=non_blocking) for name, value in self._tensors().items()
-        }
-        return replace(self, **moved)
 
 
 def batched(samples: Sequence[Sample]) -> Batch:
