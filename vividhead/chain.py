@@ -19,7 +19,7 @@ from vividhead.clips import GEOMETRY_VERSION
 from vividhead.ingest import mark_duplicates, segments
 from vividhead.ledger import Ledger
 from vividhead.measure import Measured
-from vividhead.pipeline import Pipeline, digest_of
+from vividhead.pipeline import Needs, Pipeline, Run, digest_of
 from vividhead.plain import from_plain
 from vividhead.policy import Policy, judge
 from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Segment, Source
@@ -42,6 +42,22 @@ class Job:
     """The folder that relative uris start from: where the run was begun. None: the process's own."""
     entry: str = "vividhead.stages:run_unit"
     """The function that runs a unit, `module:name`; tests inject faults here."""
+
+    @property
+    def limits(self) -> Run:
+        """What a unit may take before it is given up."""
+        return self.pipeline.run
+
+    @property
+    def needs(self) -> dict[str, Needs]:
+        """What a unit of each stage reserves on a cluster."""
+        needs = self.pipeline.resources
+        stages = {"ingest": needs.ingest, "scan": needs.scan, "measure": needs.measure, "pack": needs.pack}
+        return {**stages, "more": needs.measure}
+
+    def where_to_lower(self, stage: str) -> str:
+        """What a user changes for a stage to reserve less."""
+        return f"[resources.{'measure' if stage == 'more' else stage}] of the pipeline file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,12 @@ import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from vividhead.chain import Failure, Job, Unit
+from vividhead.chain import Failure
 from vividhead.errors import MediaError, StorageError
 from vividhead.ledger import storage_error
+from vividhead.pipeline import Run
 
 TRANSIENT = frozenset({"failed.changed", "failed.vanished", "failed.no_permission"})
 """Failures that the outside world may mend: not written to the ledger, tried again by the next run."""
@@ -45,6 +46,18 @@ Outcome = Failure | Fault | None
 """None: done and committed."""
 
 
+class Contained(Protocol):
+    """What a child must know of a job, such as `chain.Job`: it and the units are pickled on their way there."""
+
+    @property
+    def entry(self) -> str:
+        """The function that runs a unit, `module:name`; it takes the unit, the job, and `beat` to call on progress."""
+
+    @property
+    def limits(self) -> Run:
+        """What a unit may take."""
+
+
 class Child:
     """One child process that runs units, restarted when it was lost."""
 
@@ -53,7 +66,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
-    def run(self, unit: Unit, job: Job) -> Outcome:
+    def run(self, unit: object, job: Contained) -> Outcome:
         """Run one unit to its end. Raises StorageError when the output cannot be written."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
@@ -61,7 +74,7 @@ class Child:
             _send(process.stdin, (unit, job))
         except BrokenPipeError:
             return self._lost("crash")
-        limits = job.pipeline.run
+        limits = job.limits
         began = alive = time.monotonic()
         while True:
             ready, _, _ = select.select([process.stdout], [], [], POLL_S)
@@ -197,7 +210,7 @@ def _child_main() -> None:
         _send(answers, _attempt(unit, job, beat))
 
 
-def _attempt(unit: Unit, job: Job, beat: Any) -> tuple[str, ...]:
+def _attempt(unit: object, job: Contained, beat: Any) -> tuple[str, ...]:
     module, name = job.entry.split(":")
     try:
         getattr(importlib.import_module(module), name)(unit, job, beat)

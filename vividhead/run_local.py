@@ -4,25 +4,26 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
-from vividhead.chain import Job, Unit
-from vividhead.contain import Child, Outcome
+from vividhead.contain import Child, Contained, Outcome
 
-Settle = Callable[[Unit, Outcome], list[Unit]]
+U = TypeVar("U")
+Settle = Callable[[U, Outcome], list[U]]
 """Takes a finished attempt; returns the units to do next (the same one again for a retry)."""
 
 
-def run_local(units: Iterable[Unit], settle: Settle, job: Job, workers: int) -> None:
+def run_local(units: Iterable[U], settle: Settle[U], job: Contained, workers: int) -> None:
     """Run `units` and all that follow from them, `workers` at a time, each in a child process.
 
     What follows from a unit goes first, so that a segment is finished before the next one is begun.
     """
     todo = deque(units)
-    running: dict[Future[Outcome], Unit] = {}
+    running: dict[Future[Outcome], U] = {}
     children: list[Child] = []
     mine = threading.local()
 
-    def attempt(unit: Unit) -> Outcome:
+    def attempt(unit: U) -> Outcome:
         if not hasattr(mine, "child"):
             mine.child = Child()
             children.append(mine.child)

@@ -9,15 +9,14 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import ray
 
-from vividhead.chain import Job, Unit
-from vividhead.contain import Child, Fault, Outcome
+from vividhead.contain import Child, Contained, Fault, Outcome
 from vividhead.errors import StorageError, UsageError
 from vividhead.pipeline import Needs
 from vividhead.run_local import Settle
@@ -27,12 +26,34 @@ AHEAD = 2
 """Tasks handed to Ray beyond its free cores, so that a core never waits for the driver."""
 
 
+class Staged(Protocol):
+    """A unit of work."""
+
+    @property
+    def stage(self) -> str:
+        """Which of the job's `needs` it has."""
+
+
+class ClusterJob(Contained, Protocol):
+    """What is asked of a cluster, such as `chain.Job`."""
+
+    @property
+    def needs(self) -> Mapping[str, Needs]:
+        """Stage → what one of its units reserves."""
+
+    def where_to_lower(self, stage: str) -> str:
+        """What a user changes for a stage to reserve less."""
+
+
+U = TypeVar("U", bound=Staged)
+
+
 @cache
 def _child() -> Child:
     return Child()
 
 
-def _attempt(unit: Unit, job: Job) -> Outcome:
+def _attempt(unit: object, job: Contained) -> Outcome:
     """Runs in a Ray worker; its child stays warm for the worker's next unit."""
     try:
         return _child().run(unit, job)
@@ -59,20 +80,20 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_ray(units: Iterable[Unit], settle: Settle, job: Job) -> None:
+def run_ray(units: Iterable[U], settle: Settle[U], job: ClusterJob) -> None:
     """Run `units` and all that follow from them on the cluster joined by `cluster`.
 
     A task that does not end within its limits (its worker or node is stopped or unreachable, or the cluster is busy
     with others' work) is cancelled and handed out again; should it finish after all, it commits the same bytes.
     Raises UsageError when no node can ever hold one of the stages.
     """
-    per_stage = _needs(job)
-    _check_needs(per_stage)
+    per_stage = job.needs
+    _check_needs(job)
     remote = ray.remote(max_retries=0, max_calls=0)(_attempt)
     shared: Any = ray.put(job)
     todo = deque(units)
-    running: dict[Any, tuple[Unit, float]] = {}
-    deadline_s = job.pipeline.run.unit_limit_s + job.pipeline.run.stall_limit_s
+    running: dict[Any, tuple[U, float]] = {}
+    deadline_s = job.limits.unit_limit_s + job.limits.stall_limit_s
     try:
         while todo or running:
             resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -94,21 +115,15 @@ def run_ray(units: Iterable[Unit], settle: Settle, job: Job) -> None:
             ray.cancel(ref, force=True)
 
 
-def _needs(job: Job) -> dict[str, Needs]:
-    needs = job.pipeline.resources
-    stages = {"ingest": needs.ingest, "scan": needs.scan, "measure": needs.measure, "pack": needs.pack}
-    return {**stages, "more": needs.measure}
-
-
-def _check_needs(per_stage: dict[str, Needs]) -> None:
+def _check_needs(job: ClusterJob) -> None:
     """Raise UsageError for a stage that no present node has room for: its tasks would wait for ever."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    for stage, need in per_stage.items():
+    for stage, need in job.needs.items():
         wanted = {"CPU": need.cpus, "GPU": need.gpus, "memory": need.memory_mb * 1_000_000}
         if not any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
             raise UsageError(
-                f"[resources.{stage}] asks for {need.cpus:g} CPUs, {need.gpus:g} GPUs and {need.memory_mb} MB; no node "
-                "of the cluster has that. Lower it in the pipeline file, or add a node"
+                f"{job.where_to_lower(stage)} asks for {need.cpus:g} CPUs, {need.gpus:g} GPUs and {need.memory_mb} MB; "
+                "no node of the cluster has that. Lower it, or add a node"
             )
 
 
