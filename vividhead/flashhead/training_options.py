@@ -41,10 +41,12 @@ class Stage1:
 class Stage2:
     """Oracle-guided bidirectional distillation."""
 
-    steps: int = quantity(2000, "", 1, 10**8, "updates of the generator (ours)")
+    steps: int = quantity(
+        2000, "", 1, 10**8, "each an update of the generator and critic_updates of the fake score (ours)"
+    )
     batch: int = quantity(1, "clips", 1, 1024, "on each rank; 64 in all (S)")
     chunks: int = quantity(5, "", 1, 64, "longest rollout (paper)")
-    critic_updates: int = quantity(5, "", 1, 100, "of the fake score, for each of the generator (S)")
+    critic_updates: int = quantity(5, "", 1, 100, "of the fake score in a step, each on another batch (S)")
     learning_rate: float = quantity(2e-6, "", 1e-9, 1, "of the generator (S)")
     critic_learning_rate: float = quantity(4e-7, "", 1e-9, 1, "of the fake score (S)")
     beta1: float = quantity(0.0, "", 0, 1, "AdamW's first decay (S)")

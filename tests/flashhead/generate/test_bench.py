@@ -4,12 +4,11 @@ import json
 from typing import Any
 
 import pytest
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from tests.flashhead.stubs import tiny_flashhead
 from vividhead.flashhead.generate import bench
-from vividhead.flashhead.generate.bench import UNCOUNTED, _underruns, bench_generate, table
+from vividhead.flashhead.generate.bench import _underruns, bench_generate, table
+from vividhead.flashhead.model import flops
 
 
 @pytest.mark.parametrize(
@@ -29,19 +28,11 @@ def test_an_underrun_is_a_chunk_whose_pictures_come_after_those_before_were_play
     assert _underruns(times_ms, 100.0) == late
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_attention_counts_on_the_cpu_too(dtype: torch.dtype) -> None:
-    q, kv = torch.randn(1, 2, 16, 8, dtype=dtype), torch.randn(1, 2, 5, 8, dtype=dtype)
-    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
-        torch.nn.functional.scaled_dot_product_attention(q, kv, kv)
-    assert counter.get_total_flops() == 2 * (2 * 2 * 16 * 5 * 8)
-
-
 @pytest.fixture(scope="module")
 def figures() -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "STREAM_COUNTS", (1, 2))
-        patch.setattr(bench, "MATMUL_SIZE", {"cpu": 64})
+        patch.setattr(flops, "MATMUL_SIDE", {"cpu": 64})
         return bench_generate(tiny_flashhead(), chunks=3)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from vividhead.flashhead.model import flops
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -13,3 +15,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def a_peak_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate that utilisation is a share of, from products that take no second."""
+    monkeypatch.setattr(flops, "MATMUL_SIDE", {"cpu": 64})

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from vividhead.errors import StorageError, UsageError
-from vividhead.flashhead.config import load_config
 from vividhead.flashhead.train import logs
-from vividhead.flashhead.train.logs import Log, forward_flops, keep_until, measured_peak_flops_per_s, mfu
+from vividhead.flashhead.train.logs import Log, keep_until
 from vividhead.flashhead.train.ranks import Place
 
 
@@ -57,8 +56,8 @@ def test_a_line_has_the_means_since_the_line_before(tmp_path: Path) -> None:
 
 
 def test_speed_leaves_out_what_is_done_aside(tmp_path: Path, clock: Clock) -> None:
-    with Log(tmp_path, Place(), update_flops=6.0, peak_flops_per_s=48.0) as log:
-        log.add({}, samples=8)
+    with Log(tmp_path, Place(), peak_flops_per_s=48.0) as log:
+        log.add({}, samples=8, flops=48.0)
         clock.now_s += 2
         with log.aside():
             clock.now_s += 30
@@ -156,12 +155,3 @@ def test_wandb_goes_on_with_the_same_run(tmp_path: Path, monkeypatch: pytest.Mon
     assert ids[0] == ids[1] != ids[2]
     assert told == [(2, 0.5)] * 3
     assert begun[0]["project"] == "talk"
-
-
-def test_forward_passes_cost_what_the_notes_say() -> None:
-    assert forward_flops(load_config("lite")) == pytest.approx(3.558e12, rel=1e-3)
-
-
-def test_utilisation_is_a_share_of_the_peak() -> None:
-    assert mfu(samples_per_s=42, update_flops=10.7e12, peak_flops_per_s=989e12) == pytest.approx(0.454, abs=1e-3)
-    assert 1e8 < measured_peak_flops_per_s(torch.device("cpu"), torch.float32) < 1e14

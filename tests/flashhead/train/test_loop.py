@@ -13,10 +13,13 @@ from torch import Tensor
 from tests.packed import packed_dataset
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml, load_config
+from vividhead.flashhead.evaluate.held_out_talks import held_out_clips
 from vividhead.flashhead.generate.talk_file import read_provenance
 from vividhead.flashhead.model.flashhead import load_flashhead
-from vividhead.flashhead.train import loop
+from vividhead.flashhead.train import loop, updates
+from vividhead.flashhead.train.feeding import datasets
 from vividhead.flashhead.train.loop import Order, train
+from vividhead.flashhead.train.saving import Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packed_dataset(tmp_path_factory.mktemp("packed"))
 
 
-def tiny(folder: Path, steps: int = 4, **stage1: Any) -> FlashHeadConfig:
+def tiny(folder: Path, steps: int = 4, save_every: int = 2, **stage1: Any) -> FlashHeadConfig:
     """Nano as small as it gets, as a user would write it: a file."""
     nano = load_config("nano")
     config = replace(
@@ -33,7 +36,9 @@ def tiny(folder: Path, steps: int = 4, **stage1: Any) -> FlashHeadConfig:
         stream=replace(nano.stream, side_px=32),
         stage1=replace(nano.stage1, steps=steps, batch=2, warmup_steps=2, **stage1),
         stage2=replace(nano.stage2, steps=2, batch=1, chunks=2, critic_updates=2),
-        loop=replace(nano.loop, log_every=1, validate_every=2, validation_windows=2, save_every=2, sample_every=4),
+        loop=replace(
+            nano.loop, log_every=1, validate_every=2, validation_windows=2, save_every=save_every, sample_every=4
+        ),
     )
     path = folder / "tiny.toml"
     path.write_text(as_toml(config), encoding="utf-8")
@@ -46,6 +51,10 @@ def result(run: Path, stage: int = 1) -> dict[str, Tensor]:
 
 def log(run: Path, stage: int) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / f"stage{stage}" / "log.jsonl").read_text().splitlines()]
+
+
+def saved(run: Path, stage: int) -> list[Path]:
+    return sorted((run / f"stage{stage}" / "checkpoints").glob("step-*/checkpoint.json"))
 
 
 def test_a_run_that_is_stopped_and_goes_on_makes_the_same_updates(dataset: Path, tmp_path: Path) -> None:
@@ -83,22 +92,43 @@ def test_stage_two_begins_with_what_stage_one_left(dataset: Path, tmp_path: Path
         train(replace(order, stage=2))
     train(order)
     before = result(order.run)
-    assert train(replace(order, stage=2)).steps == 4  # two of the generator, two of the critic for each
+    assert train(replace(order, stage=2)).steps == 2
     assert any(not torch.equal(before[name], value) for name, value in result(order.run, 2).items())
     lines = log(order.run, 2)
-    assert "dmd_gradient" in lines[0]
-    assert "dmd_gradient" not in lines[1]
-    assert all("critic" in line for line in lines)
+    assert [line["step"] for line in lines] == [1, 2]
+    known = {"loss", "regression", "dmd_gradient", "gradient_norm", "critic", "critic_gradient_norm", "skipped", "mfu"}
+    assert all(known <= line.keys() for line in lines)
+    assert any(name.startswith("critic_t") for name in lines[0])
+    assert any("seam_psnr_db" in line for line in lines)
+    read = [json.loads(path.read_text())["extra"]["data"]["position"] for path in saved(order.run, 2)]
+    assert read == [4]  # two batches of one clip in each step
+
+
+def order_of(dataset: Path, config: FlashHeadConfig, run: Path) -> Order:
+    """With the folders that a run has."""
+    for stage in (1, 2):
+        (run / f"stage{stage}").mkdir()
+    return Order(dataset=str(dataset), config=config, stage=1, run=run)
 
 
 def test_no_held_out_clip_is_learned_from(dataset: Path, tmp_path: Path) -> None:
     config = tiny(tmp_path)
-    (tmp_path / "stage1").mkdir()
-    training, held = loop._datasets(Order(dataset=str(dataset), config=config, stage=1, run=tmp_path))
+    order = order_of(dataset, config, tmp_path)
+    training, held = datasets(order)
     assert held is not None
     assert set(held.clip_ids).isdisjoint(training.clip_ids)
     assert len(held.clip_ids) == 1
     assert len(training.clip_ids) == 5
+
+
+def test_both_stages_hold_out_the_same_clips(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    config = replace(config, stage2=replace(config.stage2, chunks=4))  # which fewer clips are long enough for
+    order = order_of(dataset, config, tmp_path)
+    (_, first), (training, second) = datasets(order), datasets(replace(order, stage=2))
+    assert first is not None and second is not None
+    assert first.clip_ids == second.clip_ids == tuple(held_out_clips(str(dataset), config))
+    assert set(second.clip_ids).isdisjoint(training.clip_ids)
 
 
 def test_updates_without_a_finite_gradient_are_given_up_after_so_many(dataset: Path, tmp_path: Path) -> None:
@@ -117,3 +147,67 @@ def _spoilt(config: FlashHeadConfig, seed: int) -> Any:
     dit = fresh(config, seed)
     torch.nn.init.constant_(dit.head.head.bias, float("nan"))
     return dit
+
+
+def test_an_update_without_a_finite_gradient_is_skipped_and_counted_and_leaves_no_trace(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = iter([1.0, float("nan"), 1.0, float("inf")])
+    monkeypatch.setattr(updates, "clipped_norm", lambda parameters, most: next(norms))
+    run = tmp_path / "run"
+    config = tiny(tmp_path, steps=4, save_every=1)
+    halfway = replace(config, stage1=replace(config.stage1, steps=2))
+    train(Order(dataset=str(dataset), config=halfway, stage=1, run=run))
+    first, second = (read_tensors(run, step) for step in (1, 2))
+    assert all(torch.equal(first[name], value) for name, value in second.items() if name.startswith("ema/"))
+    assert int(second["ema/updates"]) == 1
+    train(Order(dataset=str(dataset), config=config, stage=1, run=run))
+    assert [line["skipped"] for line in log(run, 1)] == [0, 1, 1, 2]  # also over a new start
+    assert [line["gradient_norm"] for line in log(run, 1)] == [1.0, None, 1.0, None]
+
+
+def read_tensors(run: Path, step: int) -> dict[str, Tensor]:
+    """What a checkpoint holds of the average."""
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    from vividhead.flashhead.train.saved_files import TensorReader
+
+    reader = TensorReader(run / "stage1" / "checkpoints" / f"step-{step:08d}")
+    state = {
+        name: torch.zeros(about.size, dtype=about.properties.dtype)
+        for name, about in reader.tensors.items() if name.startswith("ema/")
+    }  # fmt: skip
+    load(state, storage_reader=reader, no_dist=True)
+    return state
+
+
+@pytest.mark.parametrize("asked_at", [2, 3, 4])
+def test_a_run_that_is_stopped_saves_its_last_step_once(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_at: int
+) -> None:
+    steps: list[int] = []
+
+    def save(self: Checkpoints, step: int, *rest: Any, **options: Any) -> None:
+        steps.append(step)
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    run = tmp_path / "run"
+
+    def told(step: int, *_: Any) -> None:
+        if step == asked_at:
+            (run / "stage1" / "stop").touch()
+
+    ended = train(Order(dataset=str(dataset), config=tiny(tmp_path, steps=4), stage=1, run=run), told)
+    assert (ended.step, ended.is_done) == (asked_at, asked_at == 4)
+    assert steps == {2: [2], 3: [2, 3], 4: [2, 4]}[asked_at]
+    assert (run / "stage1" / "checkpoint" / "Model_Tiny").exists() == ended.is_done
+
+
+def test_a_run_is_of_one_configuration(dataset: Path, tmp_path: Path) -> None:
+    config = tiny(tmp_path, steps=1)
+    order = Order(dataset=str(dataset), config=config, stage=1, run=tmp_path / "run")
+    train(order)
+    assert load_config(str(order.run / "tiny.toml")) == config
+    for stage in (1, 2):
+        with pytest.raises(UsageError, match="is a run of tiny .*train other in another folder, with --out"):
+            train(replace(order, config=replace(config, name="other"), stage=stage))

@@ -25,7 +25,7 @@ from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import silence
 from vividhead.flashhead.generate.talk import provenance_of, spoken
 from vividhead.flashhead.generate.talk_file import TalkFile
-from vividhead.flashhead.held_out import held_out, plan_of
+from vividhead.flashhead.held_out import held_out
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.training_options import Data
 from vividhead.loader.checks import check_side, packed_side_px
@@ -108,9 +108,9 @@ class ClipFolder:
 
 
 def held_out_clips(dataset: str, config: FlashHeadConfig) -> list[str]:
-    """The clips that stage 1 of this configuration keeps for validation, or would keep if it kept any."""
+    """The clips that training with this configuration keeps for validation, or would keep if it kept any."""
     share = config.data.held_out or Data().held_out
-    clips = held_out(dataset, plan_of(config, 1), share)
+    clips = held_out(dataset, config, share)
     if not clips:
         raise UsageError(f"{dataset} holds a single clip: nothing is held out, and no other sound to compare with")
     return clips

@@ -17,17 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from vividhead.flashhead.generate.chunk import PHASES, ChunkGenerator
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import Stream
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.model.flops import counted_flops, matmul_flops_per_s
 from vividhead.records import GRID_FPS
 
 STREAM_COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32)
-MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}
-MATMUL_RUNS = 20
 WARM_CHUNKS = 2
 """Before chunks are timed: an engine that works ahead has then begun as many as it ever has."""
 PEAKS = ("peak_gpu_memory_mb", "peak_memory_mb")
@@ -158,25 +156,9 @@ def _phases_ms(model: FlashHead, chunks: int) -> dict[str, float]:
     return {phase: round(statistics.median(took), 2) for phase, took in times.items()}
 
 
-def _attention_flop(query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))
-
-
-UNCOUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
-"""What torch has no formula for: attention as the CPU does it."""
-
-
 def _floor(model: FlashHead, chunk_ms: float) -> dict[str, Any]:
-    size = MATMUL_SIZE[model.device.type]
-    a, b = (torch.randn(size, size, device=model.device, dtype=model.dtype) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    per_s = 2 * size**3 / (min(_timed_ms(lambda: a @ b) for _ in range(MATMUL_RUNS)) / 1000)
-    engine = Engine(model, graphs=False)
-    stream = _opened(engine, 1)
-    with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter:
-        stream.next_chunk()
-    flops = counter.get_total_flops()
+    per_s = matmul_flops_per_s(model.device, model.dtype)
+    flops = counted_flops(_opened(Engine(model, graphs=False), 1).next_chunk)
     floor_ms = flops / per_s * 1000
     return {
         "chunk_tflop": round(flops / 1e12, 4),

@@ -18,13 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from vividhead.errors import UsageError
-from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.ranks import Place, summed
 from vividhead.ledger import storage_error, write_atomically
 
@@ -32,10 +28,6 @@ logger = logging.getLogger(__name__)
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 WANDB_FILE = "wandb-run.txt"
-BACKWARD_AND_FORWARD = 3
-"""An update costs as much as so many forward passes; what recomputation adds is not counted."""
-_MATMUL_SIDE = {"cpu": 1024, "cuda": 8192}
-_MATMUL_RUNS = 10
 _SAMPLES, _STEP, _TIME, _MFU = "samples_per_s", "step", "time_s", "mfu"
 
 Line = dict[str, float | None]
@@ -51,19 +43,18 @@ class Log:
         place: Place,
         *,
         resumed_step: int | None = None,
-        update_flops: float | None = None,
         peak_flops_per_s: float | None = None,
         wandb_project: str | None = None,
     ) -> None:
         """Go on after `resumed_step`, or begin anew with None.
 
-        `update_flops` of one sample (3 × `forward_flops`) and `peak_flops_per_s` of one device give `mfu`. A
-        `wandb_project` asks for wandb too.
+        `peak_flops_per_s` of one device gives `mfu`: the share of the devices' peak that the model's own arithmetic
+        comes to. A `wandb_project` asks for wandb too.
         """
-        self._place, self._update_flops, self._peak_flops_per_s = place, update_flops, peak_flops_per_s
+        self._place, self._peak_flops_per_s = place, peak_flops_per_s
         self._sums: dict[str, Tensor | float] = {}
         self._counts: dict[str, int] = {}
-        self._n_samples = 0
+        self._n_samples, self._flops = 0, 0.0
         self._time_s, self._aside_s = 0.0, 0.0
         self._sinks: list[Callable[[int, Mapping[str, float]], None]] = []
         self._open = ExitStack()
@@ -73,9 +64,13 @@ class Log:
                 self._open = self._open.pop_all()
         self._began_s = self._line_s = time.monotonic()
 
-    def add(self, values: Mapping[str, Tensor | float], samples: int = 0) -> None:
-        """Of one step on this rank; tensors of one number are left on their device until the next line."""
+    def add(self, values: Mapping[str, Tensor | float], samples: int = 0, flops: float = 0.0) -> None:
+        """Of one step on this rank; tensors of one number are left on their device until the next line.
+
+        `flops` are those of the model's forward and backward passes; what recomputation adds is not among them.
+        """
         self._n_samples += samples
+        self._flops += flops
         for name, value in values.items():
             known = self._sums.get(name, 0.0)
             self._sums[name] = known + (value.detach().float() if isinstance(value, Tensor) else value)
@@ -93,19 +88,20 @@ class Log:
     def write(self, step: int, now: Mapping[str, float] | None = None) -> Line:
         """Write the means since the last line, and `now` as it is (such as the learning rate); returns the line."""
         totals = {name: (float(total), float(self._counts[name])) for name, total in self._sums.items()}
-        added = summed(totals | {_SAMPLES: (self._n_samples, 1)})
-        n_samples, _ = added.pop(_SAMPLES)
+        added = summed(totals | {_SAMPLES: (self._n_samples, 1), _MFU: (self._flops, 1)})
+        (n_samples, _), (flops, _) = added.pop(_SAMPLES), added.pop(_MFU)
         at_s = time.monotonic()
         busy_s = max(at_s - self._line_s - self._aside_s, 1e-9)
         values: dict[str, float] = {_TIME: round(self._time_s + at_s - self._began_s, 3)}
         if n_samples:
             values[_SAMPLES] = n_samples / busy_s
-            if self._update_flops and self._peak_flops_per_s:
-                values[_MFU] = mfu(values[_SAMPLES], self._update_flops, self._peak_flops_per_s * self._place.world)
+        if flops and self._peak_flops_per_s:
+            values[_MFU] = flops / busy_s / (self._peak_flops_per_s * self._place.world)
         values |= {name: total / count for name, (total, count) in sorted(added.items())} | dict(now or {})
         for sink in self._sinks:
             sink(step, values)
-        self._sums, self._counts, self._n_samples, self._aside_s, self._line_s = {}, {}, 0, 0.0, at_s
+        self._sums, self._counts, self._n_samples, self._flops = {}, {}, 0, 0.0
+        self._aside_s, self._line_s = 0.0, at_s
         return _line(step, values)
 
     def close(self) -> None:
@@ -200,33 +196,3 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _line(step: int, values: Mapping[str, float]) -> Line:
     return {_STEP: step} | {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def forward_flops(config: FlashHeadConfig) -> int:
-    """Floating-point operations of the transformer on one chunk; counted without computing anything."""
-    with torch.device("meta"):
-        dit = Dit(config)
-        latents = torch.empty(1, config.dit.latent_channels, *config.grid_THW)
-        context = torch.empty(1, config.stream.frames_per_chunk, 5, config.audio.layers, config.audio.width)
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            dit(latents, torch.empty(1), context, latents)
-    return int(counter.get_total_flops())
-
-
-def mfu(samples_per_s: float, update_flops: float, peak_flops_per_s: float) -> float:
-    """Model FLOPs utilisation: the share of the devices' peak that the model's own arithmetic comes to."""
-    return samples_per_s * update_flops / peak_flops_per_s
-
-
-def measured_peak_flops_per_s(device: torch.device, dtype: torch.dtype) -> float:
-    """The best rate of a large matrix product, a peak that can be reached; takes about a second."""
-    side = _MATMUL_SIDE[device.type]
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    best_s = math.inf
-    for _ in range(_MATMUL_RUNS):
-        began_s = time.perf_counter()
-        torch.matmul(a, b)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best_s = min(best_s, time.perf_counter() - began_s)
-    return 2 * side**3 / best_s

@@ -1,5 +1,6 @@
 """The training loop, both stages: read this file from top to bottom.
 
+    RUN/nano.toml                        the configuration, as it was when the run was last started
     RUN/stage1/  checkpoints/step-00000200/  log.jsonl  tensorboard/  samples/step-00000450.mp4
                  checkpoint/  Model_Nano/  Codec_Linear/     the result, when all steps are made
     RUN/stage2/  the same; its checkpoint/ is what `vividhead generate --checkpoint` is for
@@ -8,34 +9,31 @@ Every random number is a function of (seed, rank, step), so a checkpoint holds n
 reading stands, and a run that goes on from it makes the same updates as one that was never stopped.
 """
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.held_out import held_out, plan_of
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.checkpoint import export_dit, model_folder
-from vividhead.flashhead.model.codecs import VideoCodec
+from vividhead.flashhead.model.codecs import LinearCodec, VideoCodec
 from vividhead.flashhead.model.dit import Dit
+from vividhead.flashhead.model.flops import forward_pass, matmul_flops_per_s
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan
+from vividhead.flashhead.train.feeding import Encoder, datasets
 from vividhead.flashhead.train.logs import Log
-from vividhead.flashhead.train.parts import audio_for, codec_for, room_for
-from vividhead.flashhead.train.ranks import from_first, joined
+from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec, room_for
+from vividhead.flashhead.train.ranks import from_first, joined, whole
 from vividhead.flashhead.train.sampling import sample_video
 from vividhead.flashhead.train.saving import Checkpoints
+from vividhead.flashhead.train.stopping import STOP_FILE, stop_asked
 from vividhead.flashhead.train.updates import Stage, Stage1, Stage2, Surroundings
 from vividhead.flashhead.train.validation import Validation
-from vividhead.flashhead.train.windows import Windows, encoded
-from vividhead.ledger import storage_error
-from vividhead.loader import Batch, ShardDataset
+from vividhead.loader import ShardDataset
 
 CHECKPOINT = "checkpoint"
 Told = Callable[[int, int, float, dict[str, float]], None]
@@ -80,80 +78,57 @@ class Trained:
 
 
 def train(order: Order, told: Told = lambda step, steps, rate, figures: None) -> Trained:
-    """Train until the configured number of steps, or until Ctrl-C or SIGTERM, which save and return.
+    """Train until the configured number of steps, or until Ctrl-C, SIGTERM or a file `stop`, which save and return.
 
     Goes on from the newest checkpoint of the run. Raises a VividHeadError for what cannot be trained, before it begins.
     """
     config, folder = order.config, order.run / f"stage{order.stage}"
-    with joined(order.device) as (place, device), _stop_asked() as stop:
-        room_for(config, order.stage, device)
-        _make(folder)
-        training, validation = _datasets(order)
-        codec = from_first(lambda: codec_for(config, order, training)).to(device)
-        audio = audio_for(config, order).to(device)
+    with joined(order.device) as (place, device), stop_asked(folder / STOP_FILE, place) as stop:
+        room_for(config, order.stage, device, parts=place.world if order.shard else 1)
+        from_first(lambda: claim(order.run, folder, config))
+        training, validation = datasets(order)
+        from_first(lambda: fit_codec(config, order, training))
+        codec, audio = codec_for(config, order).to(device), audio_for(config, order).to(device)
         around = Surroundings(
             config=config, place=place, device=device, seed=order.seed, codec=codec, shard=order.shard
         )
         stage = _stage(order, around)
         checkpoints = Checkpoints(folder / "checkpoints", config, place, config.loop.keep)
-        step = _resumed(checkpoints, stage, training)
-        windows_of = _Encoder(config, codec, audio, device)
-        judged = Validation(validation, config, codec, windows_of, device) if validation else None
+        step = saved = first = _resumed(checkpoints, stage, training)
+        encode = Encoder(config, codec, audio, device)
+        judged = Validation(validation, config, codec, encode, device) if validation else None
         batches = training.loader(stage.batch, workers=config.data.workers, pin_memory=device.type == "cuda")
-        with Log(folder, place, resumed_step=step or None, wandb_project=order.wandb_project) as log:
-            began, first = time.monotonic(), step
-            while step < stage.steps and not stop.asked:
-                figures = stage.update(windows_of(next(batches)), step)
-                log.add(figures, samples=stage.batch)
+        pass_flops, peak = forward_pass(config).flops, matmul_flops_per_s(device, around.compute or torch.float32)
+        with Log(
+            folder, place, resumed_step=step or None, peak_flops_per_s=peak, wandb_project=order.wandb_project
+        ) as log:
+            began = time.monotonic()
+            while step < stage.steps and not stop.agreed():
+                figures = stage.update(lambda: encode(next(batches)), step)
+                flops = stage.forward_passes(step) * stage.batch * pass_flops
+                log.add(figures, samples=stage.batch * stage.batches, flops=flops)
                 step += 1
                 line: dict[str, float] = {}
                 if judged and (_due(step, config.loop.validate_every) or step == stage.steps):
                     with log.aside(), stage.ema.swapped_in():
                         line |= judged(stage.dit)
                 if _due(step, config.loop.log_every) or line or step == stage.steps:
-                    written = log.write(step, line)
+                    written = log.write(step, line | {"skipped": sum(p.skipped for p in stage.patience.values())})
                     known = {name: value for name, value in written.items() if value is not None}
                     told(step, stage.steps, (step - first) / (time.monotonic() - began), known)
-                if _due(step, config.loop.save_every) or step == stage.steps:
+                if _due(step, config.loop.save_every):
                     _save(checkpoints, stage, training, step)
-                if validation and place.is_first and _due(step, config.loop.sample_every):
-                    with log.aside(), stage.ema.swapped_in():
-                        sample_video(stage.dit, codec, audio, validation, folder / "samples" / f"step-{step:08d}.mp4")
-            if stop.asked and step > first and not _due(step, config.loop.save_every):
+                    saved = step
+                if validation and _due(step, config.loop.sample_every):
+                    with log.aside():
+                        _sample(stage, codec, audio, validation, folder / "samples" / f"step-{step:08d}.mp4")
+            if step > saved:
                 _save(checkpoints, stage, training, step)
             checkpoints.wait()
         if step >= stage.steps:
-            with stage.ema.swapped_in():
-                from_first(lambda: _export(stage.dit, codec, folder / CHECKPOINT))
+            result = _result(stage)
+            from_first(lambda: _export(result, codec, folder / CHECKPOINT))
     return Trained(step, stage.steps, folder / CHECKPOINT)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise storage_error(fault, folder) from fault
-
-
-def _datasets(order: Order) -> tuple[ShardDataset, ShardDataset | None]:
-    """Windows to learn from, without end, and those held out; None where there is but one clip."""
-    config = order.config
-    if order.stage == 1:  # windows may overlap: the more beginnings, the better
-        plan = replace(plan_of(config, 1), stride_frames=config.codec.stride_frames)
-    else:
-        plan = plan_of(config, config.stage2.chunks)
-    names = held_out(order.dataset, plan, config.data.held_out)
-    training = ShardDataset(
-        order.dataset, plan, side_px=config.stream.side_px, seed=order.seed, landmarks=order.stage == 1,
-        where=lambda rows: ~rows.clip_id.isin(names), endless=True, shuffle_bytes=config.data.shuffle_mb * 1_000_000,
-        skip_log=order.run / f"stage{order.stage}" / "skipped.jsonl",
-    )  # fmt: skip
-    if not names:
-        return training, None
-    return training, ShardDataset(
-        order.dataset, plan_of(config, 1), side_px=config.stream.side_px, landmarks=True,
-        where=lambda rows: rows.clip_id.isin(names), rank=0, world=1,
-    )  # fmt: skip
 
 
 def _stage(order: Order, around: Surroundings) -> Stage:
@@ -176,20 +151,6 @@ def _beginning(order: Order, folder: Path | None) -> Dit:
     return from_flashhead(begin, order.config)
 
 
-class _Encoder:
-    """Batches of pictures and sound to latents and features."""
-
-    def __init__(self, config: FlashHeadConfig, codec: VideoCodec, audio: AudioEncoder, device: torch.device) -> None:
-        self._config, self._codec, self._audio, self._device = config, codec, audio, device
-
-    def __call__(self, batch: Batch) -> Windows:
-        moved = batch.to(self._device, non_blocking=True)
-        windows = encoded(moved, self._config, self._codec, self._audio)
-        if self._config.stage1.shuffled_audio:
-            windows = replace(windows, context_BKFWLC=windows.context_BKFWLC.roll(1, 0))
-        return windows
-
-
 def _due(step: int, every: int) -> bool:
     return step % every == 0
 
@@ -200,40 +161,34 @@ def _resumed(checkpoints: Checkpoints, stage: Stage, training: ShardDataset) -> 
         return 0
     restored = checkpoints.load(newest, stage.modules, stage.optimizers)
     training.load_state_dict(restored.extra["data"])
+    for name, patience in stage.patience.items():
+        patience.skipped = restored.extra.get("skipped", {}).get(name, 0)
     return restored.step
 
 
-def _save(checkpoints: Checkpoints, stage: Stage, training: ShardDataset, step: int, wait: bool = False) -> None:
-    extra = {"data": dict(training.state_dict())}
-    checkpoints.save(step, stage.modules, stage.optimizers, extra, wait=wait)
+def _save(checkpoints: Checkpoints, stage: Stage, training: ShardDataset, step: int) -> None:
+    skipped = {name: patience.skipped for name, patience in stage.patience.items()}
+    extra = {"data": dict(training.state_dict()), "skipped": skipped}
+    checkpoints.save(step, stage.modules, stage.optimizers, extra)
 
 
-def _export(dit: Dit, codec: VideoCodec, folder: Path) -> Path:
-    from vividhead.flashhead.model.codecs import LinearCodec
+def _result(stage: Stage) -> Dit | None:
+    """The averaged model, whole, on the first rank; all ranks bring their parts."""
+    with stage.ema.swapped_in():
+        return whole(stage.dit)
 
+
+def _sample(stage: Stage, codec: VideoCodec, audio: AudioEncoder, validation: ShardDataset, path: Path) -> None:
+    result = _result(stage)
+    from_first(lambda: sample_video(_there(result), codec, audio, validation, path, stage.around.device))
+
+
+def _export(dit: Dit | None, codec: VideoCodec, folder: Path) -> Path:
     if isinstance(codec, LinearCodec):
         codec.save(folder)
-    return export_dit(dit, folder)
+    return export_dit(_there(dit), folder)
 
 
-@dataclass(slots=True)
-class _Stop:
-    asked: bool = False
-
-
-@contextmanager
-def _stop_asked() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM end the run after the update at hand, saved; a second Ctrl-C at once."""
-    stop = _Stop()
-
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _there(dit: Dit | None) -> Dit:
+    assert dit is not None, "the first rank has it"
+    return dit

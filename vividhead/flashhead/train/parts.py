@@ -5,18 +5,20 @@ from typing import Protocol
 
 import torch
 
-from vividhead.errors import VividHeadError
-from vividhead.flashhead.config import FlashHeadConfig
+from vividhead.errors import UsageError, VividHeadError
+from vividhead.flashhead.config import FlashHeadConfig, as_toml
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
 from vividhead.flashhead.model.codecs import VideoCodec, fit_linear, linear, load_codec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.windows import as_video
+from vividhead.ledger import storage_error, write_atomically
 from vividhead.loader import ShardDataset
 
 FITTED_ON = 200
 """Windows that the linear codec is fitted on."""
 BYTES_A_PARAMETER = {1: 20, 2: 44}
 """Float32 values, gradients, two moments and an average; in stage 2 of two networks, and the teacher's values."""
+_TOML = ".toml"
 
 
 class Places(Protocol):
@@ -39,21 +41,53 @@ class Places(Protocol):
         """Folder of third-party weights."""
 
 
-def codec_for(config: FlashHeadConfig, places: Places, training: ShardDataset) -> VideoCodec:
-    """The published codec; or nano's, fitted once for a run on what it learns from."""
+def claim(run: Path, folder: Path, config: FlashHeadConfig) -> None:
+    """Make the run's folder and the stage's, and keep the configuration there; a run is of one name.
+
+    Raises UsageError where it is another's: what a model of one shape leaves is nothing to another.
+    """
+    own = run / f"{config.name}{_TOML}"
+    for other in sorted(run.glob(f"*{_TOML}")):
+        if other != own:
+            raise UsageError(
+                f"{run} is a run of {other.stem} ({other.name} lies in it): train {config.name} in another folder, "
+                "with --out"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise storage_error(fault, folder) from fault
+    write_atomically(own, as_toml(config).encode())
+
+
+def fit_codec(config: FlashHeadConfig, places: Places, training: ShardDataset) -> None:
+    """Fit nano's codec on what is learned from, once for a run; the published ones are there."""
+    folder = _codec_folder(config, places)
+    if config.codec.kind != "linear" or _is_fitted(folder):
+        return
+    reader = training.reader()
+    count = min(FITTED_ON, training.n_windows)
+    samples = (training.sample_at(position, reader) for position in range(count))
+    videos = (as_video(sample.video_THWC[None], torch.float32)[0] for sample in samples)
+    fit_linear(videos, config.codec.stride_frames, config.codec.stride_px, config.dit.latent_channels).save(folder)
+
+
+def codec_for(config: FlashHeadConfig, places: Places) -> VideoCodec:
+    """The published codec, or the fitted one."""
+    return load_codec(config, _codec_folder(config, places))
+
+
+def _codec_folder(config: FlashHeadConfig, places: Places) -> Path:
     if config.codec.kind != "linear":
-        return load_codec(config, places.weights or places.run)
+        return places.weights or places.run
     named = places.begin_from
-    if named is not None and (named / linear.FOLDER / linear.FILE).is_file():
-        return load_codec(config, named)  # a model and its latents belong together
-    folder = places.stage1_result
-    if not (folder / linear.FOLDER / linear.FILE).is_file():
-        reader = training.reader()
-        count = min(FITTED_ON, training.n_windows)
-        samples = (training.sample_at(position, reader) for position in range(count))
-        videos = (as_video(sample.video_THWC[None], torch.float32)[0] for sample in samples)
-        fit_linear(videos, config.codec.stride_frames, config.codec.stride_px, config.dit.latent_channels).save(folder)
-    return load_codec(config, folder)
+    if named is not None and _is_fitted(named):
+        return named  # a model and its latents belong together
+    return places.stage1_result
+
+
+def _is_fitted(folder: Path) -> bool:
+    return (folder / linear.FOLDER / linear.FILE).is_file()
 
 
 def audio_for(config: FlashHeadConfig, places: Places) -> AudioEncoder:
@@ -63,8 +97,8 @@ def audio_for(config: FlashHeadConfig, places: Places) -> AudioEncoder:
     return load_audio_encoder(config, places.weights or places.run)
 
 
-def room_for(config: FlashHeadConfig, stage: int, device: torch.device) -> None:
-    """Refuse what cannot fit into a GPU's memory, before anything is read."""
+def room_for(config: FlashHeadConfig, stage: int, device: torch.device, parts: int = 1) -> None:
+    """Refuse what cannot fit into a GPU's memory, before anything is read. `parts`: ranks that share parameters."""
     if device.type != "cuda":
         return
     with torch.device("meta"):

@@ -27,6 +27,8 @@ from vividhead.flashhead.model.dit import Block, Dit
 
 PATIENCE = timedelta(minutes=30)
 """The others wait so long for one that samples a video or writes a checkpoint."""
+BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""Of a process group, by kind of device. gloo beside nccl: what goes into logs and checkpoints lies on the CPU."""
 T = TypeVar("T")
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _WRAPPERS = frozenset({"_orig_mod", "_checkpoint_wrapped_module"})
@@ -62,20 +64,19 @@ def place_in(environment: Mapping[str, str] = os.environ) -> Place:
 
 @contextmanager
 def joined(kind: str) -> Iterator[tuple[Place, torch.device]]:
-    """Take this process's place, and its device of the `kind` "cpu" or "cuda"; leave the others at the end.
+    """Take this process's place, and its device: "cpu", "cuda" for that of its place, "cuda:1"; leave at the end.
 
     A process group that is there already (Ray Train makes one) is taken as it is.
     """
     place = place_in()
     device = torch.device(kind, place.local_rank) if kind == "cuda" else torch.device(kind)
-    if kind == "cuda":
-        if place.local_rank >= torch.cuda.device_count():
+    if device.type == "cuda":
+        if device.index >= torch.cuda.device_count():
             raise UsageError(f"LOCAL_RANK {place.local_rank}, but {torch.cuda.device_count()} CUDA devices are here")
         torch.cuda.set_device(device)
     is_ours = place.world > 1 and not dist.is_initialized()
     if is_ours:
-        # gloo beside nccl: what goes into logs and checkpoints lies on the CPU.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group(BACKENDS[device.type], timeout=PATIENCE)
     try:
         yield place, device
     finally:
@@ -164,6 +165,22 @@ def wrapped(dit: Dit, device: torch.device, *, shard: bool = False, compute: tor
     # It warns of changes in place to views that modules return, of which the model has none.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor", UserWarning)
     return dit
+
+
+def whole(dit: Dit) -> Dit | None:
+    """A copy on the CPU of the first rank, of nobody's parts; None on the others. All ranks call it."""
+    is_first = not dist.is_initialized() or dist.get_rank() == 0
+    values: dict[str, Tensor] = {}
+    for name, value in dit.state_dict().items():  # one after the other: no device holds more than its part and one
+        full = value.full_tensor() if isinstance(value, DTensor) else value
+        if is_first:
+            values[name] = full.detach().to("cpu", copy=True)
+    if not is_first:
+        return None
+    with torch.device("meta"):
+        copy = Dit(dit.config, dit.exact_rope)
+    copy.load_state_dict(values, assign=True)
+    return copy
 
 
 def plain_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -36,6 +36,10 @@ class RolloutPlan:
     exit_step: int
     """Denoising step, from 0, whose estimate of the clean latents is the last chunk."""
 
+    def forward_passes(self, config: FlashHeadConfig) -> int:
+        """How often the generator is called."""
+        return (self.chunks - 1) * config.sampler.steps + self.exit_step + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:

@@ -1,6 +1,5 @@
 """A video of what the model can by now: a held-out portrait speaks held-out sound."""
 
-import copy
 import hashlib
 from pathlib import Path
 
@@ -13,19 +12,28 @@ from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.ledger import storage_error
 from vividhead.loader import ShardDataset
 
 SEED = 0
 
 
-def sample_video(dit: Dit, codec: VideoCodec, audio: AudioEncoder, held_out: ShardDataset, path: Path) -> None:
-    """Generate from the first held-out window's reference and its eight seconds of sound, and write an mp4."""
+def sample_video(
+    dit: Dit, codec: VideoCodec, audio: AudioEncoder, held_out: ShardDataset, path: Path, device: torch.device
+) -> None:
+    """Generate from the first held-out window's reference and its eight seconds of sound, and write an mp4.
+
+    The model is used up: bring a copy.
+    """
     sample = held_out.sample_at(0, held_out.reader())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = digest_of(dit)
     model = FlashHead(
-        config=dit.config, dit=copy.deepcopy(dit).for_generation(), codec=codec, audio=audio,
-        checkpoint_sha256=digest_of(dit),
-    )  # fmt: skip
+        config=dit.config, dit=dit.for_generation().to(device), codec=codec, audio=audio, checkpoint_sha256=digest
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise storage_error(fault, path) from fault
     stream = Engine(model, graphs=False).open(sample.reference_HWC.numpy(), SEED, as_it_is=True)
     with TalkFile(path, dit.config.stream.side_px, provenance_of(model, SEED)) as film:
         for chunk in spoken(stream, [sample.audio_KS[0].numpy()]):

@@ -1,6 +1,7 @@
-"""One update of each stage: networks, their optimizers and averages, and what a step does with a batch."""
+"""One step of each stage: networks, their optimizers and averages, and what is done with batches."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +19,8 @@ from vividhead.flashhead.train.rollout import draw_plan
 from vividhead.flashhead.train.windows import Windows
 
 Figures = Mapping[str, Tensor | float]
+Next = Callable[[], Windows]
+"""Gives the next batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +55,16 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Patience:
-    """Counts updates in a row whose gradient is not finite."""
+    """Counts the updates of one network that are left out because their gradient is not finite."""
 
     most: int
     in_a_row: int = 0
     skipped: int = 0
+    """In all; the loop keeps it in checkpoints."""
 
     def allows(self, norm: float) -> bool:
         """Whether the update may be made; raises VividHeadError when too many could not."""
-        if torch.isfinite(torch.tensor(norm)):
+        if math.isfinite(norm):
             self.in_a_row = 0
             return True
         self.in_a_row, self.skipped = self.in_a_row + 1, self.skipped + 1
@@ -81,8 +85,7 @@ class Stage1:
     ema: Ema = field(init=False)
     modules: "dict[str, nn.Module | Ema]" = field(init=False)
     optimizers: dict[str, AdamW] = field(init=False)
-    patience: Patience = field(init=False)
-    chunks: int = 1
+    patience: dict[str, Patience] = field(init=False)
     _model: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,20 +97,30 @@ class Stage1:
         optimizer = AdamW(trained, options.learning_rate, betas, weight_decay=options.weight_decay)
         self.ema = Ema(self._model, options.ema_decay)
         self.modules, self.optimizers = {"dit": self._model, "ema": self.ema}, {"dit": optimizer}
-        self.patience = Patience(self.around.config.loop.most_nonfinite)
+        self.patience = {"dit": Patience(self.around.config.loop.most_nonfinite)}
 
     @property
     def steps(self) -> int:
-        """Updates in all."""
+        """Steps in all."""
         return self.around.config.stage1.steps
 
     @property
     def batch(self) -> int:
-        """Windows on each rank."""
+        """Windows in a batch, on each rank."""
         return self.around.config.stage1.batch
 
-    def update(self, windows: Windows, step: int) -> Figures:
-        """One step of AdamW on one batch."""
+    @property
+    def batches(self) -> int:
+        """Batches that a step takes."""
+        return 1
+
+    def forward_passes(self, step: int) -> float:
+        """The transformer's forward passes in a step for each window of a batch, a backward pass counted as two."""
+        return 3.0
+
+    def update(self, following: Next, step: int) -> Figures:
+        """One update by AdamW on one batch."""
+        windows = following()
         around, options = self.around, self.around.config.stage1
         generator = own_generator(around.seed, around.place.rank, step)
         draws = stage1.draw(windows.reference_BCTHW.shape, around.config, generator).to(around.device)
@@ -115,8 +128,7 @@ class Stage1:
             loss = stage1.stage1_loss(self._model, windows, draws, around.config)
         loss.total.backward()
         rate = options.learning_rate * min(1.0, (step + 1) / max(1, options.warmup_steps))
-        norm = _stepped(self.optimizers["dit"], rate, options.clip_norm, self.patience)
-        self.ema.update()
+        norm = _stepped(self.optimizers["dit"], rate, options.clip_norm, self.patience["dit"], self.ema)
         return {
             "loss": loss.total, "velocity": loss.velocity, "face": loss.face, "temporal": loss.temporal,
             "gradient_norm": norm, "learning_rate": rate, **stage1.by_timestep(loss.velocity_B, draws.timestep_B),
@@ -134,7 +146,7 @@ class Stage2:
     ema: Ema = field(init=False)
     modules: "dict[str, nn.Module | Ema]" = field(init=False)
     optimizers: dict[str, AdamW] = field(init=False)
-    patience: Patience = field(init=False)
+    patience: dict[str, Patience] = field(init=False)
     _networks: stage2.Networks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,38 +165,59 @@ class Stage2:
         }  # fmt: skip
         self.ema = Ema(generator, options.ema_decay)
         self.modules = {"generator": generator, "fake": fake, "teacher": teacher, "ema": self.ema}
-        self.patience = Patience(around.config.loop.most_nonfinite)
+        self.patience = {name: Patience(around.config.loop.most_nonfinite) for name in self.optimizers}
 
     @property
     def steps(self) -> int:
-        """Updates of the fake score, among them those of the generator."""
-        return self.around.config.stage2.steps * self.around.config.stage2.critic_updates
+        """Steps in all; a step is one update of the generator and `critic_updates` of the fake score."""
+        return self.around.config.stage2.steps
 
     @property
     def batch(self) -> int:
-        """Clips on each rank."""
+        """Clips in a batch, on each rank."""
         return self.around.config.stage2.batch
 
     @property
-    def chunks(self) -> int:
-        """Chunks of a window."""
-        return self.around.config.stage2.chunks
+    def batches(self) -> int:
+        """Batches that a step takes: one for each update of the fake score, the first also for the generator's."""
+        return self.around.config.stage2.critic_updates
 
-    def update(self, windows: Windows, step: int) -> Figures:
-        """The generator where it is its turn, then the fake score."""
-        around, options = self.around, self.around.config.stage2
-        shared = shared_generator(around.seed, step)
-        own = own_generator(around.seed, around.place.rank, step)
+    def update(self, following: Next, step: int) -> Figures:
+        """The generator, then the fake score so many times."""
+        seed, rank = self.around.seed, self.around.place.rank
         figures: dict[str, Tensor | float] = {}
-        if step % options.critic_updates == 0:
-            figures |= self._update_generator(windows, shared, own)
+        critic: list[Figures] = []
+        for number in range(step * self.batches, (step + 1) * self.batches):
+            windows, shared, own = following(), shared_generator(seed, number), own_generator(seed, rank, number)
+            if not critic:
+                figures |= self._update_generator(windows, shared, own)
+            critic.append(self._update_fake(windows, shared, own))
+        return figures | _means(critic)
+
+    def forward_passes(self, step: int) -> float:
+        """The transformer's forward passes in a step for each clip of a batch, a backward pass counted as two."""
+        config, passes = self.around.config, 0.0
+        for number in range(step * self.batches, (step + 1) * self.batches):
+            shared = shared_generator(self.around.seed, number)
+            if number == step * self.batches:  # gradient through one pass; the teacher with and without sound; the fake
+                passes += draw_plan(config, shared).forward_passes(config) + 2 + 2 + 1
+            passes += draw_plan(config, shared).forward_passes(config) + 3
+        return passes
+
+    def _update_fake(self, windows: Windows, shared: torch.Generator, own: torch.Generator) -> Figures:
+        around, options = self.around, self.around.config.stage2
         plan = draw_plan(around.config, shared)
         draws = stage2.draw(windows.reference_BCTHW.shape, plan, around.config, own).to(around.device)
         with around.autocast():
             critic = stage2.critic_loss(self._networks, windows, plan, draws, around.config)
         critic.total.backward()
-        norm = _stepped(self.optimizers["fake"], options.critic_learning_rate, options.clip_norm, self.patience)
-        return figures | {"critic": critic.total, "critic_gradient_norm": norm}
+        rate = options.critic_learning_rate
+        norm = _stepped(self.optimizers["fake"], rate, options.clip_norm, self.patience["fake"])
+        by_timestep = stage1.by_timestep(critic.velocity_B, draws.timestep_B)
+        return {
+            "critic": critic.total.detach(), "critic_gradient_norm": norm,
+            **{f"critic_{bucket}": loss for bucket, loss in by_timestep.items()},
+        }  # fmt: skip
 
     def _update_generator(self, windows: Windows, shared: torch.Generator, own: torch.Generator) -> Figures:
         around, options = self.around, self.around.config.stage2
@@ -193,12 +226,12 @@ class Stage2:
         with around.autocast():
             loss = stage2.generator_loss(self._networks, windows, plan, draws, around.config)
         loss.total.backward()
-        norm = _stepped(self.optimizers["generator"], options.learning_rate, options.clip_norm, self.patience)
-        self.ema.update()
+        rate = options.learning_rate
+        norm = _stepped(self.optimizers["generator"], rate, options.clip_norm, self.patience["generator"], self.ema)
         seam = {} if loss.seam_psnr_db is None else {"seam_psnr_db": loss.seam_psnr_db}
         return {
             "loss": loss.total, "regression": loss.regression, "dmd_gradient": loss.dmd_gradient,
-            "gradient_norm": norm, "learning_rate": options.learning_rate, "rollout_chunks": plan.chunks, **seam,
+            "gradient_norm": norm, "learning_rate": rate, "rollout_chunks": plan.chunks, **seam,
         }  # fmt: skip
 
 
@@ -206,13 +239,24 @@ Stage = Stage1 | Stage2
 """What the loop runs; `ema` holds the result's values, `dit` its shape."""
 
 
-def _stepped(optimizer: AdamW, rate: float, clip_norm: float, patience: Patience) -> float:
-    """Clip, step unless the gradient is not finite, and clear; returns the norm."""
+def _means(rows: list[Figures]) -> dict[str, Tensor | float]:
+    """Of each figure over the rows that have it."""
+    known: dict[str, list[Tensor | float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            known.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in known.items()}
+
+
+def _stepped(optimizer: AdamW, rate: float, clip_norm: float, patience: Patience, ema: Ema | None = None) -> float:
+    """Clip, then step and average, unless the gradient is not finite; clear, and return the norm."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = clipped_norm(parameters, clip_norm)
     if patience.allows(norm):
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
+        if ema is not None:
+            ema.update()
     optimizer.zero_grad(set_to_none=True)
     return norm
