@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import bench, curation, flashhead, weights
+from vividhead.cli import bench, curation, flashhead, pages, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -73,5 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     flashhead.add_train(verbs)
     flashhead.add_generate(verbs)
     flashhead.add_evaluate(verbs)
+    pages.add_report(verbs)
     weights.add_weights(verbs)
     return parser

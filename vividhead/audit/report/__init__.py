@@ -1,0 +1,58 @@
+"""`vividhead report`: one HTML page about a dataset, made from its tables."""
+
+from pathlib import Path
+
+from vividhead import __version__
+from vividhead.audit.flow import flow_of
+from vividhead.audit.report.figures import attributes, durations, histograms, models
+from vividhead.audit.report.pace import pace_of
+from vividhead.audit.report.page import Figures, page_of
+from vividhead.audit.report.stills import kept_stills, rejected_stills
+from vividhead.audit.sql import opened
+from vividhead.audit.tables import Tables
+from vividhead.errors import ConfigError, DatasetError
+from vividhead.ledger import write_atomically
+from vividhead.policy import Policy, load_policy
+
+__all__ = ["own_policy", "report"]
+
+
+def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly_cost: float | None = None) -> Path:
+    """Write the page to `out`. `filters` judges anew, without changing the dataset; `hourly_cost` prices the run.
+
+    Raises a VividHeadError that says what is wrong.
+    """
+    tables = Tables(dataset)
+    scores = tables.names("measurements")
+    policy = own_policy(tables) if filters is None else load_policy(filters, scores)
+    with opened(tables, None if filters is None else policy) as session:
+        flow = flow_of(session)
+        drawn = histograms(session, tables, policy)
+        counts = session.execute("SELECT count(*), count(*) FILTER (kept) FROM candidates").fetchone()
+        assert counts is not None
+        best, worst = kept_stills(session, tables, policy)
+        figures = Figures(
+            where=tables.where, run=tables.run, policy=policy, is_own_policy=policy.digest == tables.digest,
+            n_clips=counts[0], n_kept=counts[1], flow=flow, histograms=drawn, durations=durations(session),
+            attributes=attributes(session), pace=pace_of(tables.folder, flow.footage_s), hourly_cost=hourly_cost,
+            models=models(session, scores), best=best, worst=worst, rejected=rejected_stills(session),
+            vividhead=__version__,
+        )  # fmt: skip
+    write_atomically(out, page_of(figures).encode(errors="backslashreplace"))
+    return out
+
+
+def own_policy(tables: Tables) -> Policy:
+    """The filters that the dataset was judged by last, out of its run.toml."""
+    import tempfile
+
+    about = tables.run["filters"]
+    with tempfile.TemporaryDirectory(prefix="vividhead-") as folder:
+        path = Path(folder) / f"{Path(about['name']).name or 'filters'}.toml"
+        path.write_text(about["text"], encoding="utf-8")
+        try:
+            return load_policy(str(path), tables.names("measurements"))
+        except ConfigError as fault:
+            raise DatasetError(
+                f"{tables.where}/run.toml holds filters that this version cannot read: {fault}"
+            ) from fault
