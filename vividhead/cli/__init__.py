@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import bench, curation, flashhead, pages, weights
+from vividhead.cli import bench, curation, flashhead, latents, pages, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     curation.add_scores(verbs)
     curation.add_reproduce(verbs)
     bench.add_bench(verbs)
+    latents.add_latents(verbs)
     flashhead.add_train(verbs)
     flashhead.add_generate(verbs)
     flashhead.add_evaluate(verbs)

@@ -121,7 +121,7 @@ def _train(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.model.flashhead import usable_device
     from vividhead.flashhead.train.loop import Order, train
 
-    dataset = _dataset_in(asked.dataset)
+    dataset = dataset_in(asked.dataset)
     order = Order(
         dataset=dataset,
         config=config,
@@ -175,7 +175,7 @@ def _evaluate(asked: argparse.Namespace) -> int:
 
     order = Order(
         subject=asked.subject,
-        dataset=_dataset_in(asked.data),
+        dataset=dataset_in(asked.data),
         minutes=asked.minutes,
         portraits=asked.portraits,
         out=asked.out,
@@ -192,7 +192,7 @@ def _evaluate(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _dataset_in(asked: str) -> str:
+def dataset_in(asked: str) -> str:
     """A folder that holds dataset/ means that."""
     inside = Path(asked) / "dataset"
     return str(inside) if (inside / "manifest.parquet").is_file() else asked

@@ -47,15 +47,19 @@ class Folder:
 
     def manifest(self) -> "pyarrow.Table":
         """manifest.parquet, or DatasetError saying what is wrong with it."""
+        return self.table("manifest.parquet")
+
+    def table(self, name: str) -> "pyarrow.Table":
+        """The Parquet file of this name, or DatasetError saying what is wrong with it."""
         if not self.is_remote:
-            return manifest.read(Path(self.where) / "manifest.parquet")
+            return manifest.read(Path(self.where) / name)
         import pyarrow
         import pyarrow.parquet
 
         try:
-            return pyarrow.parquet.read_table(pyarrow.BufferReader(self._bytes("manifest.parquet")))
+            return pyarrow.parquet.read_table(pyarrow.BufferReader(self._bytes(name)))
         except pyarrow.ArrowInvalid as fault:
-            raise DatasetError(f"{self.where}/manifest.parquet is damaged: {fault}") from fault
+            raise DatasetError(f"{self.where}/{name} is damaged: {fault}") from fault
 
     def shard_sizes(self) -> dict[str, int]:
         """Name → bytes of every file in shards/."""

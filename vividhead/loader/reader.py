@@ -46,12 +46,13 @@ class Reader:
         landmarks: bool,
         columns: Sequence[str],
         limit_bytes: int,
+        members: Sequence[str] | None = None,
     ) -> None:
-        """Take the chosen clips' manifest rows; the rest is as in `ShardDataset`."""
+        """Take the chosen clips' manifest rows, and which members to read; the rest is as in `ShardDataset`."""
         self._rows, self._plan, self._side_px = rows, plan, side_px
         self._mesh_scale = side_px / packed_side_px if landmarks else None
         self._columns = list(columns)
-        self.cache = MemberCache(folder, rows, members_read(landmarks), limit_bytes)
+        self.cache = MemberCache(folder, rows, members or members_read(landmarks), limit_bytes)
 
     def sample(self, window: Window, reference_frame: int, position: int, *, stand_in: bool) -> Sample:
         """Decode one window and its reference; raises MediaError where a member is damaged."""
@@ -63,28 +64,38 @@ class Reader:
         if self._mesh_scale is None:
             landmarks_TPX = None
         else:
-            landmarks_TPX = _mesh(members["landmarks.npz"], start, count, self._mesh_scale)
+            landmarks_TPX = mesh_of(members["landmarks.npz"], start, count, self._mesh_scale)
         return Sample(
             video_THWC=pictures_THWC[1:] if is_before else pictures_THWC[:-1],
             reference_HWC=pictures_THWC[0] if is_before else pictures_THWC[-1],
-            audio_KS=self._sound(members["flac"], start),
+            audio_KS=self.sound(window.clip, start),
             landmarks_TPX=landmarks_TPX,
-            clip_id=self._rows["clip_id"][window.clip].as_py(),
+            clip_id=self.clip_id(window.clip),
             start_frame=start,
             reference_frame=reference_frame,
             epoch=window.epoch,
             position=position,
             stand_in=stand_in,
-            about=self._about(window.clip),
+            about=self.about(window.clip),
         )
 
-    def _sound(self, flac: bytes, start_frame: int) -> Tensor:
+    def clip_id(self, clip: int) -> str:
+        """Id of the clip in this row."""
+        return str(self._rows["clip_id"][clip].as_py())
+
+    def picture(self, clip: int, frame: int) -> Tensor:
+        """One picture, uint8 [H, W, C]."""
+        return torch.from_numpy(window_pictures(self.cache.members(clip)["mp4"], [frame], self._side_px)[0])
+
+    def sound(self, clip: int, start_frame: int) -> Tensor:
+        """For each chunk of a window the sound up to its end, float32 [K, S]."""
         spans = self._plan.sound_spans(start_frame)
         first, last = max(0, spans[0][0]), spans[-1][1]
-        audio_S = window_sound(flac, first, last)
+        audio_S = window_sound(self.cache.members(clip)["flac"], first, last)
         return torch.from_numpy(np.stack([ending_at(audio_S, end - first, end - begin) for begin, end in spans]))
 
-    def _about(self, clip: int) -> dict[str, Any]:
+    def about(self, clip: int) -> dict[str, Any]:
+        """The manifest's columns that were asked for."""
         if not self._columns:
             return {}
         rows: list[dict[str, Any]] = self._rows.slice(clip, 1).select(self._columns).to_pylist(maps_as_pydicts="strict")
@@ -97,7 +108,7 @@ def ending_at(audio_S: NDArray[np.float32], end_sample: int, n_samples: int) -> 
     return np.pad(heard_S, (n_samples - len(heard_S), 0))
 
 
-def _mesh(npz: bytes, start_frame: int, count: int, scale: float) -> Tensor:
+def mesh_of(npz: bytes, start_frame: int, count: int, scale: float) -> Tensor:
     """The window's mesh in pixels of pictures that are `scale` times as large as packed; NaN where unknown."""
     try:
         with np.load(io.BytesIO(npz)) as arrays:

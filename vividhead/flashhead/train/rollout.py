@@ -117,7 +117,7 @@ def _handed_over(
     """The last picture of a chunk, and the motion latents of the next."""
     ends_B = torch.full((len(windows),), config.stream.frames_per_chunk, device=latents_BCTHW.device)
     with _as_when_streaming(latents_BCTHW):
-        colours = reference_moments(windows.portrait_B3HW[:, :, None])
+        colours = reference_moments(_portrait(windows)[:, :, None])
         video, motion = pictures_and_motion(_for(codec, latents_BCTHW), codec, config, colours, ends_B)
     return video[:, :, -1], motion.to(latents_BCTHW)
 
@@ -131,11 +131,16 @@ def seam_psnr_db(rollout: Rollout, codec: VideoCodec, windows: Windows, config: 
     if rollout.before_B3HW is None:
         return None
     with _as_when_streaming(rollout.latents_BCTHW):
-        colours = reference_moments(windows.portrait_B3HW[:, :, None])
+        colours = reference_moments(_portrait(windows)[:, :, None])
         video = matched(codec.decode(_for(codec, rollout.latents_BCTHW)), colours, config.stream.colour_strength)
     change = video[:, :, config.motion_frames].clamp(-1, 1) - rollout.before_B3HW.clamp(-1, 1)
     mean_square_B = change.square().flatten(1).mean(1).clamp(min=1e-10)
     return 10 * torch.log10(4 / mean_square_B)  # the range from -1 to 1, squared
+
+
+def _portrait(windows: Windows) -> Tensor:
+    assert windows.portrait_B3HW is not None, "stage 2 asks for portraits"
+    return windows.portrait_B3HW
 
 
 def _as_when_streaming(latents_BCTHW: Tensor) -> torch.autocast:

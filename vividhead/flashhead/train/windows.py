@@ -28,8 +28,8 @@ class Windows:
     """Audio features around each picture of each chunk."""
     reference_BCTHW: Tensor
     """A still of another moment of the clip, encoded as a chunk."""
-    portrait_B3HW: Tensor
-    """That still, -1 … 1."""
+    portrait_B3HW: Tensor | None = None
+    """That still, -1 … 1; None where pictures were not asked for. Stage 2 draws its colours from it."""
     face_BKTHW: Tensor | None = None
     """Share of a latent's place that is face, 0 … 1."""
 
@@ -47,18 +47,25 @@ def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: Aud
     chunks = batch.audio_BKS.shape[1]
     latents = [codec.encode(video[:, :, k * new : k * new + chunk]) for k in range(chunks)]
     portrait = as_video(batch.reference_BHWC[:, None], dtype)
-    features = audio.features(batch.audio_BKS.flatten(0, 1), frames_read(chunk))
-    context = context_BFWLC(features, chunk).unflatten(0, (-1, chunks))
     faces = None
     if batch.landmarks_BTPX is not None:
         faces = face_share(batch.landmarks_BTPX, config, chunks)
     return Windows(
         latents_BKCTHW=torch.stack(latents, 1),
-        context_BKFWLC=context,
+        context_BKFWLC=heard(batch.audio_BKS, config, audio),
         reference_BCTHW=codec.encode(portrait.expand(-1, -1, chunk, -1, -1)),
         portrait_B3HW=portrait[:, :, 0],
         face_BKTHW=faces,
     )
+
+
+@torch.no_grad()
+def heard(audio_BKS: Tensor, config: FlashHeadConfig, audio: AudioEncoder) -> Tensor:
+    """Audio features around each picture of each chunk, [B, K, F, W, L, C], of the sound up to each chunk's end."""
+    frames = config.stream.frames_per_chunk
+    features = audio.features(audio_BKS.flatten(0, 1), frames_read(frames))
+    context: Tensor = context_BFWLC(features, frames).unflatten(0, (-1, audio_BKS.shape[1]))
+    return context
 
 
 def as_video(frames_BTHWC: Tensor, dtype: torch.dtype) -> Tensor:
