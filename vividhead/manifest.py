@@ -180,9 +180,15 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> "pyar
     import pyarrow as pa
 
     listed = list(rows)
-    schema = pa.schema([pa.field(c.name, arrow_type(c.type), c.may_be_null, {"unit": c.unit}) for c in columns])
     data = {c.name: [_cell(row.get(c.name), c.type) for row in listed] for c in columns}
-    return pa.table(data, schema=schema)
+    return pa.table(data, schema=schema(columns))
+
+
+def schema(columns: Sequence[Column]) -> "pyarrow.Schema":
+    """The Arrow schema of a table with these columns; each carries its unit."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(c.name, arrow_type(c.type), c.may_be_null, {"unit": c.unit}) for c in columns])
 
 
 def _cell(value: Any, kind: str) -> Any:

@@ -140,6 +140,9 @@ class Clip:
         return self.n_frames / GRID_FPS
 
 
+BUCKETS = ("kept", "rejected", "not_candidate", "duplicate", "failed", "not_yet")
+"""Where a second of footage goes: exactly one of these. `audit.account` says what they mean."""
+
 Status = Literal["measured", "unmeasurable", "failed", "skipped"]
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from vividhead.audit.account import BUCKETS
 from vividhead.manifest import (
     CLIPS,
     DECISIONS,
@@ -16,7 +15,7 @@ from vividhead.manifest import (
     TEXT_MAP,
     Column,
 )
-from vividhead.records import SourceOutcome, Status
+from vividhead.records import BUCKETS, SourceOutcome, Status
 from vividhead.score import Field, score_class, score_names
 
 Schema = dict[str, Any]

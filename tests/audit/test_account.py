@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vividhead.audit.account import BUCKETS, Account, account, funnel
+from vividhead.audit.account import Account, account, funnel
 from vividhead.errors import DatasetError
 from vividhead.manifest import CLIPS, DECISIONS, MANIFEST, SEGMENTS, SOURCES, table
+from vividhead.records import BUCKETS
 
 Row = dict[str, Any]
 COLUMNS = {"sources": SOURCES, "segments": SEGMENTS, "clips": CLIPS, "decisions": DECISIONS, "manifest": MANIFEST}

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vividhead.errors import DatasetError
+from vividhead.records import BUCKETS as BUCKETS
 from vividhead.records import GRID_FPS
 from vividhead.view import Dataset
 
-BUCKETS = ("kept", "rejected", "not_candidate", "duplicate", "failed", "not_yet")
 TOLERANCE_S = 1e-6
 
 

@@ -1,0 +1,107 @@
+"""A dataset's tables as columns, from a local folder or an object store: what every auditor's verb reads.
+
+Only the columns asked for are read, so that three million clips fit: see `vividhead bench audit`.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet
+
+from vividhead.dataset import read_run
+from vividhead.errors import DatasetError, UsageError
+
+TABLE_NAMES = ("sources", "segments", "clips", "manifest")
+
+
+class Tables:
+    """The tables of one dataset, read only. `where` is a folder or an address such as s3://bucket/dataset."""
+
+    def __init__(self, where: str | Path) -> None:
+        """Open the dataset; raises DatasetError where there is none, UsageError for an address no one can open."""
+        self.where = str(where)
+        self.folder: Path | None = None
+        """The local folder, or None for an object store, which is only read."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", self.where):
+            self._store, self._base = _opened(self.where)
+            self.run = self._run()
+        else:
+            self.folder = Path(where)
+            self._store, self._base = pa.fs.LocalFileSystem(), str(self.folder.absolute())
+            self.run = read_run(self.folder)
+
+    @property
+    def digest(self) -> str:
+        """Of the filters that the dataset was judged by last."""
+        return str(self.run["filters"]["digest"])
+
+    def _run(self) -> dict[str, Any]:
+        try:
+            with self._store.open_input_stream(f"{self._base}/run.toml") as file:
+                return tomllib.loads(bytes(file.read()).decode())
+        except OSError as fault:
+            raise DatasetError(f"{self.where} is no dataset that can be read: run.toml: {fault}") from fault
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+            raise DatasetError(f"{self.where}/run.toml is damaged: {fault}") from fault
+
+    def place(self, name: str) -> str:
+        """Path of a table within the dataset: of `clips`, `decisions/<digest>`, `measurements/<score>`."""
+        return f"{name}.parquet" if name in TABLE_NAMES else f"{name}/{name.split('/')[0]}.parquet"
+
+    def has(self, name: str) -> bool:
+        """Is there such a table?"""
+        return self._store.get_file_info(f"{self._base}/{self.place(name)}").type == pa.fs.FileType.File
+
+    def read(self, name: str, columns: Sequence[str] | None = None, coded: Sequence[str] = ()) -> pa.Table:
+        """A table, or some of its columns; those `coded` come as dictionaries. DatasetError says what is wrong."""
+        path = self.place(name)
+        try:
+            return pa.parquet.read_table(
+                f"{self._base}/{path}", columns=None if columns is None else list(columns),
+                read_dictionary=list(coded), filesystem=self._store, use_threads=False,
+            )  # fmt: skip
+        except FileNotFoundError as fault:
+            raise DatasetError(
+                f"{self.where}/{path} is missing: no run has come to its end here. Wait for the one at work, or run "
+                "`vividhead curate` again with the same arguments to finish"
+            ) from fault
+        except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as fault:
+            raise DatasetError(f"{self.where}/{path} is damaged: {fault}") from fault
+
+    def schema(self, name: str) -> pa.Schema:
+        """A table's columns, without reading its rows."""
+        path = self.place(name)
+        try:
+            return pa.parquet.read_schema(f"{self._base}/{path}", filesystem=self._store)
+        except (pa.ArrowInvalid, OSError) as fault:
+            raise DatasetError(f"{self.where}/{path} is missing or damaged: {fault}") from fault
+
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder of the dataset, sorted: scores in `measurements`, digests in `decisions`."""
+        asked = pa.fs.FileSelector(f"{self._base}/{folder}", allow_not_found=True)
+        return sorted(about.base_name for about in self._store.get_file_info(asked))
+
+    def shard_sizes(self) -> dict[str, int]:
+        """Name → bytes of every shard."""
+        asked = pa.fs.FileSelector(f"{self._base}/shards", allow_not_found=True)
+        found = self._store.get_file_info(asked)
+        return {about.base_name: about.size for about in found if about.base_name.endswith(".tar")}
+
+    def open_shard(self, name: str) -> pa.NativeFile:
+        """A shard to read at offsets; raises OSError."""
+        if Path(name).name != name or not name.endswith(".tar"):
+            raise DatasetError(f"the manifest of {self.where} names the shard {name!r}, which leaves its folder")
+        return self._store.open_input_file(f"{self._base}/shards/{name}")
+
+
+def _opened(where: str) -> tuple[pa.fs.FileSystem, str]:
+    try:
+        store, base = pa.fs.FileSystem.from_uri(where)
+    except (pa.ArrowInvalid, OSError) as fault:
+        raise UsageError(f"{where} cannot be opened: {fault}") from fault
+    return store, base.rstrip("/")

@@ -1,0 +1,167 @@
+"""Judging all clips of a dataset at once, column by column. `policy.judge` is the specification: a test compares.
+
+N clips, R rules of the policy.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute
+
+from vividhead.audit.tables import Tables
+from vividhead.errors import DatasetError
+from vividhead.policy import Policy, Rule
+
+KINDS = ("", "low", "high", "unmeasurable", "failed", "skipped")
+"""How a rule is broken, by number; 0 is not broken."""
+PASSED, LOW, HIGH, UNMEASURABLE, FAILED, SKIPPED = range(len(KINDS))
+STATUSES = ("measured", "unmeasurable", "failed", "skipped")
+TEXTS = ("status", "code", "detail")
+"""Columns with few different words, read as dictionaries."""
+ABSENT = len(STATUSES)
+"""Number of the status of a clip that the score has no row of."""
+
+Kinds = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ScoreColumns:
+    """One score's table, a row for each clip in the order of clips.parquet."""
+
+    score: str
+    table: pa.Table
+    """clip_id, status, and what else was read; null where the clip has no row."""
+
+    def part(self, rows: slice) -> "ScoreColumns":
+        """The same of some clips."""
+        begin, end, _ = rows.indices(len(self.table))
+        return ScoreColumns(self.score, self.table.slice(begin, end - begin))
+
+    @cached_property
+    def status_N(self) -> NDArray[np.int8]:
+        """Number in `STATUSES`, or `ABSENT`."""
+        return coded(self.table["status"], STATUSES, ABSENT)
+
+    def values_N(self, field: str) -> tuple[NDArray[np.float64], Mask]:
+        """The field's values, 0 where there is none, and where there is none."""
+        if field not in self.table.column_names:
+            return np.zeros(len(self.table)), np.ones(len(self.table), np.bool_)
+        column = self.table[field]
+        if not column.null_count:
+            return column.to_numpy(), np.zeros(len(column), np.bool_)
+        return compute.fill_null(column, 0.0).to_numpy(), column.is_null().to_numpy()
+
+
+def coded(column: pa.ChunkedArray, words: Sequence[str], otherwise: int) -> NDArray[np.int8]:
+    """The number of each text in `words`; a dictionary's words are looked up once, not in every row."""
+    known = pa.array(words, pa.string())
+    if not pa.types.is_dictionary(column.type):
+        return np.asarray(compute.index_in(column, known).fill_null(otherwise), np.int8)
+    parts = [np.zeros(0, np.int8)]
+    for chunk in column.chunks:
+        numbers = compute.index_in(chunk.dictionary.cast(pa.string()), known).fill_null(otherwise).to_numpy()
+        table = np.append(numbers, otherwise).astype(np.int8)
+        parts.append(table[compute.fill_null(chunk.indices, len(numbers)).to_numpy()])
+    return np.concatenate(parts)
+
+
+def score_columns(
+    tables: Tables, score: str, clip_ids: pa.ChunkedArray, columns: Sequence[str], also: Sequence[str] = ()
+) -> ScoreColumns:
+    """Read a score's fields `columns` (and the plain columns `also`) for the clips; all null where it was not taken."""
+    if score not in tables.names("measurements"):
+        nothing = pa.nulls(len(clip_ids), pa.string())
+        return ScoreColumns(score, pa.table({"clip_id": clip_ids, "status": nothing}))
+    there = tables.schema(f"measurements/{score}").names
+    wanted = ["clip_id", "status", *(c for c in (*also, *columns) if c in there)]
+    table = tables.read(f"measurements/{score}", wanted, coded=TEXTS)
+    if not table["clip_id"].equals(clip_ids):
+        table = aligned(table, clip_ids, f"{tables.where}/{tables.place(f'measurements/{score}')}")
+    return ScoreColumns(score, table)
+
+
+def aligned(table: pa.Table, clip_ids: pa.ChunkedArray, where: str) -> pa.Table:
+    """The table's rows in the order of `clip_ids`, null for those it does not have."""
+    ids = table["clip_id"]
+    if len(compute.unique(ids)) != len(ids):
+        raise DatasetError(f"{where} holds a clip twice; `vividhead verify` names it")
+    return table.take(compute.index_in(clip_ids, ids.combine_chunks()))
+
+
+def rule_kinds(rule: Rule, columns: ScoreColumns) -> Kinds:
+    """How each clip breaks one rule, as `policy._broken` has it."""
+    status_N = columns.status_N
+    values_N, null_N = columns.values_N(rule.field)
+    kinds_N = np.full(len(status_N), SKIPPED, np.uint8)
+    kinds_N[status_N == STATUSES.index("failed")] = FAILED
+    measured_N = status_N == STATUSES.index("measured")
+    unknown_N = (status_N == STATUSES.index("unmeasurable")) | (measured_N & null_N)
+    kinds_N[unknown_N] = PASSED if rule.unmeasured == "accept" else UNMEASURABLE
+    known_N = measured_N & ~null_N
+    kinds_N[known_N] = PASSED
+    if rule.max is not None:
+        kinds_N[known_N & (values_N > rule.max)] = HIGH
+    if rule.min is not None:
+        kinds_N[known_N & (values_N < rule.min)] = LOW
+    kinds_N[known_N & np.isnan(values_N)] = FAILED
+    return kinds_N
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """How each clip breaks each rule of a policy."""
+
+    policy: Policy
+    kinds_RN: Kinds
+
+    @cached_property
+    def passed_N(self) -> Mask:
+        """Clips that break no rule."""
+        return np.asarray(~self.kinds_RN.any(axis=0), np.bool_)
+
+    @cached_property
+    def n_broken_N(self) -> NDArray[np.int16]:
+        """How many rules each clip breaks by what is known of it, those only `skipped` not counted."""
+        return np.asarray(np.sum(self.known_broken_RN, axis=0), np.int16)
+
+    @cached_property
+    def known_broken_RN(self) -> Mask:
+        """Which rule each clip breaks by what is known of it."""
+        return np.asarray((self.kinds_RN != PASSED) & (self.kinds_RN != SKIPPED), np.bool_)
+
+    @cached_property
+    def undecided_N(self) -> Mask:
+        """Clips that nothing known speaks against, but some rule's score was never taken."""
+        return np.asarray((self.n_broken_N == 0) & ~self.passed_N, np.bool_)
+
+    def sole_N(self, rule: int) -> Mask:
+        """Clips that nothing known but this rule refuses. What was skipped because of it may still refuse them."""
+        return np.asarray(self.known_broken_RN[rule] & (self.n_broken_N == 1), np.bool_)
+
+
+def verdicts(tables: Tables, policy: Policy, clip_ids: pa.ChunkedArray) -> Verdicts:
+    """Judge all clips; one score's columns are in memory at a time."""
+    kinds_RN = np.zeros((len(policy.rules), len(clip_ids)), np.uint8)
+    for score, rows in rules_by_score(policy):
+        columns = score_columns(tables, score, clip_ids, [policy.rules[row].field for row in rows])
+        for row in rows:
+            kinds_RN[row] = rule_kinds(policy.rules[row], columns)
+    return Verdicts(policy, kinds_RN)
+
+
+def rules_by_score(policy: Policy) -> Iterator[tuple[str, list[int]]]:
+    """Score → rows of its rules in the policy."""
+    by_score: dict[str, list[int]] = {}
+    for row, rule in enumerate(policy.rules):
+        by_score.setdefault(rule.score, []).append(row)
+    yield from by_score.items()
+
+
+def verdicts_of(policy: Policy, columns: Mapping[str, ScoreColumns]) -> Verdicts:
+    """The same from columns that are at hand."""
+    return Verdicts(policy, np.stack([rule_kinds(rule, columns[rule.score]) for rule in policy.rules]))
