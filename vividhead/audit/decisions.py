@@ -24,7 +24,7 @@ REASONS_READ = ("code", "detail", "unknown")
 """Columns of a measurement that a reason may quote."""
 
 
-Texts: TypeAlias = "pa.DictionaryArray"
+Texts: TypeAlias = pa.DictionaryArray
 
 
 @dataclass(frozen=True)
