@@ -1,11 +1,19 @@
 """What holds for all tests of training."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.packed import packed_dataset
 from vividhead.flashhead.model import flops
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven clips, of which six are long enough for a window."""
+    return packed_dataset(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 T = TypeVar("T")
 
 

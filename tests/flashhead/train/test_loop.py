@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.packed import packed_dataset
+from tests.flashhead.train.tiny_runs import log, result, saved, tiny
 from vividhead.errors import UsageError, VividHeadError
-from vividhead.flashhead.config import FlashHeadConfig, as_toml, load_config
+from vividhead.flashhead.config import FlashHeadConfig, load_config
 from vividhead.flashhead.evaluate.held_out_talks import held_out_clips
 from vividhead.flashhead.generate.talk_file import read_provenance
 from vividhead.flashhead.model.flashhead import load_flashhead
@@ -20,41 +19,6 @@ from vividhead.flashhead.train import loop, updates
 from vividhead.flashhead.train.feeding import datasets
 from vividhead.flashhead.train.loop import Order, train
 from vividhead.flashhead.train.saving import Checkpoints
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return packed_dataset(tmp_path_factory.mktemp("packed"))
-
-
-def tiny(folder: Path, steps: int = 4, save_every: int = 2, **stage1: Any) -> FlashHeadConfig:
-    """Nano as small as it gets, as a user would write it: a file."""
-    nano = load_config("nano")
-    config = replace(
-        nano,
-        dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1, latent_channels=8),
-        stream=replace(nano.stream, side_px=32),
-        stage1=replace(nano.stage1, steps=steps, batch=2, warmup_steps=2, **stage1),
-        stage2=replace(nano.stage2, steps=2, batch=1, chunks=2, critic_updates=2),
-        loop=replace(
-            nano.loop, log_every=1, validate_every=2, validation_windows=2, save_every=save_every, sample_every=4
-        ),
-    )
-    path = folder / "tiny.toml"
-    path.write_text(as_toml(config), encoding="utf-8")
-    return load_config(str(path))
-
-
-def result(run: Path, stage: int = 1) -> dict[str, Tensor]:
-    return load_file(run / f"stage{stage}" / "checkpoint" / "Model_Tiny" / "diffusion_pytorch_model.safetensors")
-
-
-def log(run: Path, stage: int) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / f"stage{stage}" / "log.jsonl").read_text().splitlines()]
-
-
-def saved(run: Path, stage: int) -> list[Path]:
-    return sorted((run / f"stage{stage}" / "checkpoints").glob("step-*/checkpoint.json"))
 
 
 def test_a_run_that_is_stopped_and_goes_on_makes_the_same_updates(dataset: Path, tmp_path: Path) -> None:
