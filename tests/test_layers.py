@@ -44,7 +44,7 @@ UPWARD = {("score", "scores"): "finds scores by file name, without knowing any"}
 """Single arrows that are right although they point up, and why."""
 
 OWNERS = {
-    "ray": ("run_ray",),
+    "ray": ("run_ray", "flashhead.train.on_ray"),
     "av": ("media", "testing.containers"),  # the latter makes the broken files that the former must survive
     "ffmpeg": ("media",),
     "imageio_ffmpeg": ("media",),

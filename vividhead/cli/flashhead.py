@@ -107,7 +107,13 @@ def add_train(verbs: "Verbs") -> None:
     verb.add_argument("--from", dest="begin_from", type=Path, metavar="PATH", help=begin)
     verb.add_argument("--weights", type=Path, metavar="DIR", help="where lite's and pro's codec and audio encoder lie")
     verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
-    verb.add_argument("--shard", action="store_true", help="under torchrun: spread the parameters too (FSDP2)")
+    verb.add_argument("--shard", action="store_true", help="several ranks: spread the parameters too (FSDP2)")
+    here = "here: this process, or those that torchrun starts (default); ray: Ray Train starts them"
+    verb.add_argument("--on", choices=("here", "ray"), default="here", help=here)
+    verb.add_argument("--workers", type=int, default=1, help="with --on ray: how many ranks (default: 1)")
+    gpus = "with --on ray: GPUs of each rank (default: 1 where it computes on cuda, else 0)"
+    verb.add_argument("--gpus-per-worker", type=float, metavar="X", help=gpus)
+    verb.add_argument("--address", help="with --on ray: a running cluster's, such as auto (default: start one here)")
     verb.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     verb.add_argument("--wandb", metavar="PROJECT", help="log to wandb too")
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
@@ -121,6 +127,7 @@ def _train(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.model.flashhead import usable_device
     from vividhead.flashhead.train.loop import Order, train
 
+    _check_ray_options(asked)
     dataset = dataset_in(asked.dataset)
     order = Order(
         dataset=dataset,
@@ -140,12 +147,23 @@ def _train(asked: argparse.Namespace) -> int:
             known = "  ".join(f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if name in figures)
             line(f"step {step} of {steps}, {rate:.2f} a second, {(steps - step) / rate / 60:.1f} min left  {known}")
 
-        ended = train(order, told)
+        if asked.on == "ray":
+            from vividhead.flashhead.train.on_ray import Ranks, train_on_ray
+
+            gpus = asked.gpus_per_worker if asked.gpus_per_worker is not None else float(order.device == "cuda")
+            ended = train_on_ray(order, Ranks(count=asked.workers, gpus_each=gpus, address=asked.address), told)
+        else:
+            ended = train(order, told)
     if ended.is_done:
         show(f"{ended.checkpoint} holds the model: vividhead generate --checkpoint {ended.checkpoint} …")
     else:
         show(f"stopped at step {ended.step} of {ended.steps}; the same command goes on from its newest checkpoint")
     return 0
+
+
+def _check_ray_options(asked: argparse.Namespace) -> None:
+    if asked.on == "here" and (asked.workers != 1 or asked.gpus_per_worker is not None or asked.address):
+        raise UsageError("--workers, --gpus-per-worker and --address go with --on ray; or start ranks with torchrun")
 
 
 def add_evaluate(verbs: "Verbs") -> None:

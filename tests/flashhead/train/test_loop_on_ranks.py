@@ -19,7 +19,6 @@ from vividhead.flashhead.train import parts
 from vividhead.flashhead.train.loop import Order, Trained, train
 from vividhead.flashhead.train.ranks import joined
 
-
 pytestmark = pytest.mark.slow
 
 
