@@ -1,7 +1,7 @@
 """The published model's numbers, and how their inputs are made."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +30,15 @@ class Parity:
 
     def outputs(self, name: str) -> dict[str, Tensor]:
         return load_file(self.folder / f"{name}.safetensors")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums over several threads are rounded otherwise: what must agree to the last bit runs on one, as ranks do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ class Dit:
     layers: int = quantity(30, "", 1, 256, "blocks")
     latent_channels: int = quantity(128, "", 1, 1024, "channels of the video codec's latents")
     patch_side: int = quantity(1, "latents", 1, 4, "side of the square of latents that makes a token")
+    portrait_prior: bool = setting(False, "the network says what is left of a guess from the portrait, not all (ours)")
     text_width: int = quantity(4096, "", 0, 16384, "of the unused text input that the official files carry; 0: none")
 
 

@@ -15,6 +15,8 @@ class Data:
 
     workers: int = quantity(4, "", 0, 256, "processes that decode windows, for each rank; 0: the trainer itself")
     shuffle_mb: int = quantity(256, "MB", 1, 1000000, "media that a worker holds to mix clips; more mixes better")
+    mirrored: float = quantity(0.0, "", 0, 1, "share of windows seen as in a mirror (ours)")
+    recoloured: float = quantity(0.0, "", 0, 1, "how far windows' brightness, contrast and colours are varied (ours)")
     held_out: float = quantity(0.05, "", 0, 0.9, "share of clips kept for validation, chosen by clip id (ours)")
 
 
@@ -26,6 +28,7 @@ class Stage1:
     batch: int = quantity(8, "windows", 1, 4096, "on each rank; the paper's global batch is 256")
     learning_rate: float = quantity(2e-4, "", 1e-8, 1, "after the warm-up (paper)")
     warmup_steps: int = quantity(1000, "", 0, 10**7, "updates until it is reached (ours)")
+    cooldown: float = quantity(0.0, "", 0, 1, "last share of the updates in which it falls to zero, linearly (ours)")
     beta2: float = quantity(0.99, "", 0.5, 1, "AdamW's second decay; the first is 0.9 (T)")
     weight_decay: float = quantity(0.01, "", 0, 1, "AdamW's (T)")
     clip_norm: float = quantity(1.0, "", 0.001, 1000, "greatest norm of a gradient (T)")
@@ -33,6 +36,7 @@ class Stage1:
     single_frame: float = quantity(0.1, "", 0, 1, "share of windows that take over one frame, as a cold start (paper)")
     audio_drop: float = quantity(0.1, "", 0, 1, "share of windows whose audio features are zeros, for guidance (ours)")
     face_weight: float = quantity(0.75, "", 0, 100, "of |x0 error| inside the face, relative to the velocity's (T)")
+    mouth_weight: float = quantity(0.0, "", 0, 100, "of the velocity's error at the mouth, likewise (ours)")
     shuffled_audio: bool = setting(False, "each window hears another's sound: the control that must not learn lips")
     temporal_weight: float = quantity(0.25, "", 0, 100, "of the error of differences in time, likewise (T)")
 

@@ -65,7 +65,7 @@ class ChunkGenerator:
         self.schedule = Schedule.teacher(config.sampler.shift) if teacher else few
         with torch.inference_mode():
             steps = torch.tensor(self.schedule.timesteps, device=model.device)
-            self._times_SD = model.dit.time(steps.float())
+            self._moments = model.dit.time(steps.float())
 
     @torch.inference_mode()
     def __call__(self, batch: ChunkBatch, mark: Mark = lambda phase: None) -> ChunkResult:
@@ -98,7 +98,7 @@ class ChunkGenerator:
     def _velocity(self, context: Tensor, batch: ChunkBatch) -> Velocity:
         dit = self.model.dit
         memories = dit.audio_memories(context)
-        return lambda x, step: dit.velocity(x, self._times_SD[step, None], memories, batch.reference_BCTHW)
+        return lambda x, step: dit.velocity(x, self._moments.at(step), memories, batch.reference_BCTHW)
 
 
 def pictures_and_motion(

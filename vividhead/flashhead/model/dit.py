@@ -5,6 +5,8 @@ comes in as channels beside the noise, the audio through cross attention within 
 of a batch is what it would be alone. The steps are numbered as in the notes on compatibility, section 1.4.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.audio_projection import AudioProjection
+from vividhead.flashhead.model.portrait_prior import PortraitPrior
 from vividhead.flashhead.model.rope import rope_tables, rotated
 
 TIME_WIDTH = 256
@@ -19,6 +22,17 @@ TIME_WIDTH = 256
 EPS = 1e-6
 Memory = tuple[Tensor, Tensor]
 """Keys and values [B·T, heads, 32, head width] of the audio, for one block."""
+
+
+class Moment(NamedTuple):
+    """Timesteps [B or 1], and what the model makes of them before anything else."""
+
+    timestep_B: Tensor
+    embedded_BD: Tensor
+
+    def at(self, step: int) -> "Moment":
+        """One of several moments, for all rows of a batch."""
+        return Moment(self.timestep_B[step, None], self.embedded_BD[step, None])
 
 
 class RMSNorm(nn.Module):
@@ -171,6 +185,7 @@ class Dit(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(dit.layers))
         self.head = Head(dit.dim, dit.latent_channels * dit.patch_side**2)
         self.audio_proj = AudioProjection(config)
+        self.prior = PortraitPrior(dit.latent_channels) if dit.portrait_prior else None
         if dit.text_width:
             self.text_embedding = nn.Sequential(
                 nn.Linear(dit.text_width, dit.dim), nn.GELU(approximate="tanh"), nn.Linear(dit.dim, dit.dim)
@@ -188,22 +203,28 @@ class Dit(nn.Module):
         memories = self.audio_memories(context_BFWLC)
         return self.velocity(x_BCTHW, self.time(timestep_B), memories, reference_BCTHW)
 
-    def time(self, timestep_B: Tensor) -> Tensor:
-        """Embed timesteps, rounded to the model's precision first: [B or 1, dim] (step 2)."""
+    def time(self, timestep_B: Tensor) -> Moment:
+        """Embed timesteps, rounded to the model's precision first (step 2)."""
         dtype, device = self.patch_embedding.weight.dtype, timestep_B.device
         half = TIME_WIDTH // 2
         falling = 10000.0 ** -(torch.arange(half, dtype=torch.float64, device=device) / half)
         angles = torch.outer(timestep_B.to(dtype).double(), falling)
-        embedded: Tensor = self.time_embedding(torch.cat((angles.cos(), angles.sin()), -1).to(dtype))
-        return embedded
+        return Moment(timestep_B, self.time_embedding(torch.cat((angles.cos(), angles.sin()), -1).to(dtype)))
 
     def audio_memories(self, context_BFWLC: Tensor) -> list[Memory]:
         """Keys and values of a chunk's audio for every block; made once for all its denoising steps."""
         audio_BTAD = self.audio_proj(context_BFWLC.to(self.patch_embedding.weight.dtype))
         return [block.cross_attn.memory(audio_BTAD) for block in self.typed_blocks()]
 
-    def velocity(self, x_BCTHW: Tensor, time_BD: Tensor, memories: list[Memory], reference_BCTHW: Tensor) -> Tensor:
+    def velocity(self, x_BCTHW: Tensor, moment: Moment, memories: list[Memory], reference_BCTHW: Tensor) -> Tensor:
         """As `forward`, with the time embedded and the audio remembered already."""
+        if self.prior is None:
+            return self._network(x_BCTHW, moment.embedded_BD, memories, reference_BCTHW)
+        given = x_BCTHW, moment.timestep_B, reference_BCTHW
+        left = self._network(self.prior.beyond(*given), moment.embedded_BD, memories, reference_BCTHW)
+        return self.prior.velocity(left, *given)
+
+    def _network(self, x_BCTHW: Tensor, time_BD: Tensor, memories: list[Memory], reference_BCTHW: Tensor) -> Tensor:
         patches = self.patch_embedding(torch.cat((x_BCTHW, reference_BCTHW), 1))
         _, _, frames, rows, columns = patches.shape
         x_BND = patches.flatten(2).transpose(1, 2)

@@ -1,5 +1,6 @@
 """What a model's weights are when its training begins: fresh, a FlashHead's, or as far as shapes allow Wan's."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,13 +12,27 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.checkpoint import CheckpointError, config_in, import_dit
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.fresh import initialise
+from vividhead.flashhead.train.windows import Windows
+from vividhead.loader import Batch, ShardDataset, batched
 
+LOOKED_AT = 64
+"""Windows from which a prior is measured."""
 WAN_REFERENCE = "the transformer of Wan2.1-T2V-1.3B (diffusion_pytorch_model.safetensors, Apache-2.0)"
 
 
 def fresh(config: FlashHeadConfig, seed: int) -> Dit:
     """A model that nobody trained: at first its velocity leads to the portrait."""
     return initialise(Dit(config), seed)
+
+
+def look_around(dit: Dit, training: ShardDataset, encode: Callable[[Batch], Windows]) -> None:
+    """Measure how far clips are from their portraits, for a fresh model that begins there. The same on every rank."""
+    if dit.prior is None:
+        return
+    reader = training.reader()
+    samples = [training.sample_at(position, reader) for position in range(min(LOOKED_AT, training.n_windows))]
+    windows = encode(batched(samples))
+    dit.prior.measured(windows.latents_BKCTHW[:, 0], windows.reference_BCTHW)
 
 
 def from_flashhead(folder: Path, config: FlashHeadConfig) -> Dit:

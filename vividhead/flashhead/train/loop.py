@@ -23,7 +23,7 @@ from vividhead.flashhead.model.checkpoint import export_dit, model_folder
 from vividhead.flashhead.model.codecs import LinearCodec, VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flops import forward_pass, matmul_flops_per_s
-from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan
+from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan, look_around
 from vividhead.flashhead.train.feeding import Encoder, datasets
 from vividhead.flashhead.train.logs import Log
 from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec, room_for
@@ -33,6 +33,7 @@ from vividhead.flashhead.train.saving import Checkpoints
 from vividhead.flashhead.train.stopping import STOP_FILE, stop_asked
 from vividhead.flashhead.train.updates import Stage, Stage1, Stage2, Surroundings
 from vividhead.flashhead.train.validation import Validation
+from vividhead.flashhead.train.variety import varied
 from vividhead.loader import ShardDataset
 
 CHECKPOINT = "checkpoint"
@@ -96,6 +97,8 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         checkpoints = Checkpoints(folder / "checkpoints", config, place, config.loop.keep)
         step = saved = first = _resumed(checkpoints, stage, training)
         encode = Encoder(config, codec, audio, device)
+        if step == 0 and order.stage == 1 and order.begin_from is None:
+            look_around(stage.dit, training, encode)
         judged = Validation(validation, config, codec, encode, device) if validation else None
         batches = training.loader(stage.batch, workers=config.data.workers, pin_memory=device.type == "cuda")
         pass_flops, peak = forward_pass(config).flops, matmul_flops_per_s(device, around.compute or torch.float32)
@@ -104,7 +107,7 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         ) as log:
             began = time.monotonic()
             while step < stage.steps and not stop.agreed():
-                figures = stage.update(lambda: encode(next(batches)), step)
+                figures = stage.update(lambda: encode(varied(next(batches), config.data, order.seed)), step)
                 flops = stage.forward_passes(step) * stage.batch * pass_flops
                 log.add(figures, samples=stage.batch * stage.batches, flops=flops)
                 step += 1

@@ -66,7 +66,8 @@ def place_in(environment: Mapping[str, str] = os.environ) -> Place:
 def joined(kind: str) -> Iterator[tuple[Place, torch.device]]:
     """Take this process's place, and its device: "cpu", "cuda" for that of its place, "cuda:1"; leave at the end.
 
-    A process group that is there already (Ray Train makes one) is taken as it is.
+    A process group that is there already (Ray Train makes one) is taken as it is. Who trains twice in one process of
+    several makes one first: torch cannot make a second one at the same address.
     """
     place = place_in()
     device = torch.device(kind, place.local_rank) if kind == "cuda" else torch.device(kind)
@@ -92,6 +93,11 @@ def shared_generator(seed: int, step: int) -> torch.Generator:
 def own_generator(seed: int, rank: int, step: int = 0) -> torch.Generator:
     """For what each rank draws for itself: noise, timesteps. Made anew for each step, it needs no saving."""
     return _seeded(f"own {seed} {rank} {step}")
+
+
+def window_generator(seed: int, position: int) -> torch.Generator:
+    """For what becomes of the window at a position of the order, whichever rank reads it."""
+    return _seeded(f"window {seed} {position}")
 
 
 def _seeded(name: str) -> torch.Generator:

@@ -37,6 +37,7 @@ class Loss:
     total: Tensor
     velocity: Tensor
     face: Tensor
+    mouth: Tensor
     temporal: Tensor
     velocity_B: Tensor
     """Of each window, for the log by timestep."""
@@ -55,27 +56,33 @@ def draw(shape_BCTHW: torch.Size, config: FlashHeadConfig, generator: torch.Gene
 
 
 def stage1_loss(dit: Network, windows: Windows, draws: Draws, config: FlashHeadConfig) -> Loss:
-    """Mean squared error of the velocity, and optionally of the clean latents in the face and of their changes."""
+    """Mean squared error of the velocity, optionally once more at the mouth, and that of the clean latents in the face
+    and of their changes."""
     clean = windows.latents_BKCTHW[:, 0]
     noise = draws.noise_BCTHW.to(clean)
     is_motion = motion_mask(draws.taken_over_B, clean.shape[2])
     x = torch.where(is_motion, clean, noised(clean, noise, draws.timestep_B))
     context = windows.context_BKFWLC[:, 0] * draws.has_audio_B[:, None, None, None, None]
     velocity = dit(x, draws.timestep_B, context, windows.reference_BCTHW)
-    velocity_B = mean_outside((velocity.float() - (noise - clean).float()).square(), is_motion)
+    squares = (velocity.float() - (noise - clean).float()).square()
+    velocity_B = mean_outside(squares, is_motion)
     error = clean_of(x, velocity, draws.timestep_B).float() - clean.float()
-    face, temporal = _face_error(error, windows, is_motion), _temporal_error(error, is_motion)
-    options = config.stage1
-    total = velocity_B.mean() + options.face_weight * face + options.temporal_weight * temporal
-    return Loss(total=total, velocity=velocity_B.mean(), face=face, temporal=temporal, velocity_B=velocity_B.detach())
+    face = _mean_where(windows.face_BKTHW, error.abs(), is_motion)
+    mouth = _mean_where(windows.mouth_BKTHW, squares, is_motion)
+    temporal, options = _temporal_error(error, is_motion), config.stage1
+    weighted = options.face_weight * face + options.mouth_weight * mouth + options.temporal_weight * temporal
+    return Loss(
+        total=velocity_B.mean() + weighted,
+        velocity=velocity_B.mean(), face=face, mouth=mouth, temporal=temporal, velocity_B=velocity_B.detach(),
+    )  # fmt: skip
 
 
-def _face_error(error_BCTHW: Tensor, windows: Windows, is_motion: Tensor) -> Tensor:
-    """Mean |error| of the clean latents over the places that show the face; 0 where no face is known."""
-    if windows.face_BKTHW is None:
-        return error_BCTHW.new_zeros(())
-    weight = windows.face_BKTHW[:, 0, None].to(error_BCTHW) * ~is_motion
-    return (error_BCTHW.abs() * weight).sum() / (weight.sum() * error_BCTHW.shape[1]).clamp(min=1)
+def _mean_where(shown_BKTHW: Tensor | None, values_BCTHW: Tensor, is_motion: Tensor) -> Tensor:
+    """Mean over the places where something is shown that is not taken over; 0 where that is nowhere, or unknown."""
+    if shown_BKTHW is None:
+        return values_BCTHW.new_zeros(())
+    weight = shown_BKTHW[:, 0, None].to(values_BCTHW) * ~is_motion
+    return (values_BCTHW * weight).sum() / (weight.sum() * values_BCTHW.shape[1]).clamp(min=1)
 
 
 def _temporal_error(error_BCTHW: Tensor, is_motion: Tensor) -> Tensor:

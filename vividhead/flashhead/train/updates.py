@@ -127,10 +127,12 @@ class Stage1:
         with around.autocast():
             loss = stage1.stage1_loss(self._model, windows, draws, around.config)
         loss.total.backward()
-        rate = options.learning_rate * min(1.0, (step + 1) / max(1, options.warmup_steps))
+        left = (options.steps - step) / max(1.0, options.cooldown * options.steps)
+        rate = options.learning_rate * min(1.0, (step + 1) / max(1, options.warmup_steps), left)
         norm = _stepped(self.optimizers["dit"], rate, options.clip_norm, self.patience["dit"], self.ema)
         return {
-            "loss": loss.total, "velocity": loss.velocity, "face": loss.face, "temporal": loss.temporal,
+            "loss": loss.total, "velocity": loss.velocity, "face": loss.face, "mouth": loss.mouth,
+            "temporal": loss.temporal,
             "gradient_norm": norm, "learning_rate": rate, **stage1.by_timestep(loss.velocity_B, draws.timestep_B),
         }  # fmt: skip
 

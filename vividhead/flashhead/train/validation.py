@@ -9,7 +9,7 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.codecs import VideoCodec, reconstruction
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.ranks import own_generator
-from vividhead.flashhead.train.stage1 import draw, stage1_loss
+from vividhead.flashhead.train.stage1 import Loss, draw, stage1_loss
 from vividhead.flashhead.train.windows import Windows, as_video
 from vividhead.loader import Batch, ShardDataset
 
@@ -44,19 +44,24 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, dit: Dit) -> dict[str, float]:
-        """Mean loss of the velocity with each window's own sound, and with the sound of another."""
-        own = [self._loss(dit, windows, number) for number, windows in enumerate(self._batches)]
-        other = [self._loss(dit, _misheard(windows), number) for number, windows in enumerate(self._batches)]
-        weights = [len(windows) for windows in self._batches]
+        """Mean loss of the velocity, and that at the mouth, with each window's own sound and with that of another."""
+        own = self._losses(dit, self._batches)
+        other = self._losses(dit, [_misheard(windows) for windows in self._batches])
         return {
-            "validation": _mean(own, weights), "validation_misheard": _mean(other, weights),
+            "validation": own[0], "validation_misheard": other[0],
+            "validation_mouth": own[1], "validation_mouth_misheard": other[1],
             "codec_psnr_db": self.codec_psnr_db,
         }  # fmt: skip
 
-    def _loss(self, dit: Dit, windows: Windows, number: int) -> float:
+    def _losses(self, dit: Dit, batches: list[Windows]) -> tuple[float, float]:
+        found = [self._loss(dit, windows, number) for number, windows in enumerate(batches)]
+        weights = [len(windows) for windows in batches]
+        return _mean([loss.velocity.item() for loss in found], weights), _mean([x.mouth.item() for x in found], weights)
+
+    def _loss(self, dit: Dit, windows: Windows, number: int) -> Loss:
         draws = draw(windows.reference_BCTHW.shape, self._config, own_generator(SEED, number))
         draws = replace(draws, has_audio_B=torch.ones_like(draws.has_audio_B)).to(self._device)
-        return stage1_loss(dit, windows, draws, self._config).velocity.item()
+        return stage1_loss(dit, windows, draws, self._config)
 
 
 def _misheard(windows: Windows) -> Windows:

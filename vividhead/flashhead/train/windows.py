@@ -1,5 +1,6 @@
 """What both stages learn from: windows of clips as latents, and the sound as the streaming engine would hear it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ FACE_OVAL = (
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 """Points of the mesh around the face."""
+MOUTH = (61, 0, 291, 17)
+"""Points at the right, upper, left and lower end of the lips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ class Windows:
     portrait_B3HW: Tensor | None = None
     """That still, -1 … 1; None where pictures were not asked for. Stage 2 draws its colours from it."""
     face_BKTHW: Tensor | None = None
-    """Share of a latent's place that is face, 0 … 1."""
+    """Which latents show the face, 0 or 1."""
+    mouth_BKTHW: Tensor | None = None
+    """Which show the mouth, 0 or 1."""
 
     def __len__(self) -> int:
         """How many windows."""
@@ -47,15 +52,16 @@ def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: Aud
     chunks = batch.audio_BKS.shape[1]
     latents = [codec.encode(video[:, :, k * new : k * new + chunk]) for k in range(chunks)]
     portrait = as_video(batch.reference_BHWC[:, None], dtype)
-    faces = None
+    face, mouth = None, None
     if batch.landmarks_BTPX is not None:
-        faces = face_share(batch.landmarks_BTPX, config, chunks)
+        face, mouth = (shown_at(batch.landmarks_BTPX, points, config, chunks) for points in (FACE_OVAL, MOUTH))
     return Windows(
         latents_BKCTHW=torch.stack(latents, 1),
         context_BKFWLC=heard(batch.audio_BKS, config, audio),
         reference_BCTHW=codec.encode(portrait.expand(-1, -1, chunk, -1, -1)),
         portrait_B3HW=portrait[:, :, 0],
-        face_BKTHW=faces,
+        face_BKTHW=face,
+        mouth_BKTHW=mouth,
     )
 
 
@@ -73,15 +79,16 @@ def as_video(frames_BTHWC: Tensor, dtype: torch.dtype) -> Tensor:
     return (frames_BTHWC.permute(0, 4, 1, 2, 3).to(torch.float32) / 127.5 - 1).to(dtype)
 
 
-def face_share(landmarks_BTPX: Tensor, config: FlashHeadConfig, chunks: int) -> Tensor:
-    """Which latents show the face: those inside the box of its oval, in the middle picture of each latent frame."""
+def shown_at(landmarks_BTPX: Tensor, points: Sequence[int], config: FlashHeadConfig, chunks: int) -> Tensor:
+    """Which latents show what the points surround: those that touch their box in the middle picture of each latent
+    frame; [B, chunks, T, H, W], 0 or 1."""
     side, stride = config.latent_side, config.codec.stride_frames
     middles = torch.tensor([0] + [1 + stride * t + stride // 2 for t in range(config.latent_frames - 1)])
     places = torch.arange(side, device=landmarks_BTPX.device)
-    shares = []
+    shown = []
     for k in range(chunks):
-        oval = landmarks_BTPX[:, middles + k * config.new_frames][:, :, list(FACE_OVAL), :2] / config.codec.stride_px
-        low, high = oval.amin(2), oval.amax(2)  # NaN where no face was found: nothing is inside
+        marks = landmarks_BTPX[:, middles + k * config.new_frames][:, :, list(points), :2] / config.codec.stride_px
+        low, high = marks.amin(2), marks.amax(2)  # NaN where no face was found: nothing is inside
         inside = (places + 1 > low[..., None]) & (places < high[..., None])
-        shares.append((inside[:, :, 1, :, None] & inside[:, :, 0, None, :]).float())
-    return torch.stack(shares, 1)
+        shown.append((inside[:, :, 1, :, None] & inside[:, :, 0, None, :]).float())
+    return torch.stack(shown, 1)
