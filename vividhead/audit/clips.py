@@ -1,5 +1,6 @@
 """What every verb asks of the clips first: ids, seconds, and whether kept by the filters it was judged by last."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +63,27 @@ def own_pipeline(tables: Tables) -> Pipeline:
 def own_policy(tables: Tables) -> Policy:
     """The filters that the dataset was judged by last, out of its run.toml."""
     run = tables.run["filters"]
+    return _policy_of(str(run["name"]), str(run["text"]), own_pipeline(tables).measure.scores)
+
+
+def _policy_of(name: str, text: str, scores: Sequence[str]) -> Policy:
     with TemporaryDirectory(prefix="vividhead-") as scratch:
-        path = Path(scratch) / f"{run['name']}.toml"
-        path.write_text(run["text"], encoding="utf-8")
-        return load_policy(str(path), own_pipeline(tables).measure.scores)
+        path = Path(scratch) / f"{name}.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_policy(str(path), scores)
+
+
+FILTERS_FILE = "filters.toml"
+"""Beside decisions that a rejudging wrote: the filters they are by."""
+
+
+def stored_policies(tables: Tables) -> Iterator[Policy]:
+    """The filters of rejudged decisions, as far as they lie beside them."""
+    scores = own_pipeline(tables).measure.scores
+    for digest in tables.names("decisions"):
+        text = tables.text(f"decisions/{digest}/{FILTERS_FILE}")
+        if text is not None and digest != tables.digest:
+            yield _policy_of(digest, text, scores)
 
 
 def named_policy(tables: Tables, name_or_path: str) -> Policy:

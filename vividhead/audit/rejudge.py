@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.audit.clips import Judged, judged, named_policy, own_policy
+from vividhead.audit.clips import FILTERS_FILE, Judged, judged, named_policy, own_policy
 from vividhead.audit.decisions import REASONS_READ, Failures, write_decisions
 from vividhead.audit.tables import Tables
 from vividhead.audit.verdicts import (
@@ -27,6 +27,7 @@ from vividhead.audit.verdicts import (
     score_columns,
     verdicts_of,
 )
+from vividhead.ledger import write_atomically
 from vividhead.policy import Policy, Rule
 
 SHOWN = 20
@@ -109,7 +110,9 @@ def rejudge(where: str | Path, filters: str, *, shown: int = SHOWN, write: bool 
     failures = carried(now.failures, after)
     written = None
     if write and tables.folder is not None and new.digest != tables.digest:
-        written = str(write_decisions(tables.folder, now.clip_ids, after, columns, failures))
+        path = write_decisions(tables.folder, now.clip_ids, after, columns, failures)
+        write_atomically(path.with_name(FILTERS_FILE), new.text.encode())
+        written = str(path)
     kept_after_N = after.passed_N & failures.code.is_null().to_numpy(zero_copy_only=False)
     return difference(now, before, after, kept_after_N, shown, written)
 

@@ -5,13 +5,14 @@ Only the columns asked for are read, so that three million clips fit: see `vivid
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet
+from pyarrow import compute
 
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError, UsageError
@@ -55,7 +56,7 @@ class Tables:
 
     def has(self, name: str) -> bool:
         """Is there such a table?"""
-        return self._store.get_file_info(f"{self._base}/{self.place(name)}").type == pa.fs.FileType.File
+        return bool(self._store.get_file_info(f"{self._base}/{self.place(name)}").type == pa.fs.FileType.File)
 
     def read(self, name: str, columns: Sequence[str] | None = None, coded: Sequence[str] = ()) -> pa.Table:
         """A table, or some of its columns; those `coded` come as dictionaries. DatasetError says what is wrong."""
@@ -73,6 +74,41 @@ class Tables:
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as fault:
             raise DatasetError(f"{self.where}/{path} is damaged: {fault}") from fault
 
+    def parts(self, name: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        """Some columns of a table, at most `rows` rows at a time."""
+        try:
+            with pa.parquet.ParquetFile(f"{self._base}/{self.place(name)}", filesystem=self._store) as file:
+                for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
+                    yield pa.Table.from_batches([batch])
+        except (pa.ArrowInvalid, OSError) as fault:
+            raise DatasetError(f"{self.where}/{self.place(name)} is missing or damaged: {fault}") from fault
+
+    def row(self, name: str, clip_id: str, near: int) -> dict[str, Any] | None:
+        """A clip's row, looked for first where it is row `near`; None where the table has none."""
+        path = f"{self._base}/{self.place(name)}"
+        try:
+            with pa.parquet.ParquetFile(path, filesystem=self._store) as file:
+                ends = [0]
+                for group in range(file.num_row_groups):
+                    ends.append(ends[-1] + file.metadata.row_group(group).num_rows)
+                groups = sorted(range(file.num_row_groups), key=lambda g: not ends[g] <= near < ends[g + 1])
+                for group in groups:
+                    at = compute.index(file.read_row_group(group, ["clip_id"])["clip_id"], clip_id).as_py()
+                    if at >= 0:
+                        rows = file.read_row_group(group).slice(at, 1).to_pylist(maps_as_pydicts="strict")
+                        return dict(rows[0])
+        except (pa.ArrowInvalid, OSError) as fault:
+            raise DatasetError(f"{self.where}/{self.place(name)} is missing or damaged: {fault}") from fault
+        return None
+
+    def where_is(self, name: str, column: str, value: str) -> list[dict[str, Any]]:
+        """All rows whose `column` holds `value`."""
+        table = self.read(name)
+        found: list[dict[str, Any]] = table.filter(compute.equal(table[column], value)).to_pylist(
+            maps_as_pydicts="strict"
+        )
+        return found
+
     def schema(self, name: str) -> pa.Schema:
         """A table's columns, without reading its rows."""
         path = self.place(name)
@@ -80,6 +116,16 @@ class Tables:
             return pa.parquet.read_schema(f"{self._base}/{path}", filesystem=self._store)
         except (pa.ArrowInvalid, OSError) as fault:
             raise DatasetError(f"{self.where}/{path} is missing or damaged: {fault}") from fault
+
+    def text(self, path: str) -> str | None:
+        """A small text file of the dataset, or None where there is none."""
+        try:
+            with self._store.open_input_stream(f"{self._base}/{path}") as file:
+                return bytes(file.read()).decode()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as fault:
+            raise DatasetError(f"{self.where}/{path} is damaged: {fault}") from fault
 
     def names(self, folder: str) -> list[str]:
         """What lies in a folder of the dataset, sorted: scores in `measurements`, digests in `decisions`."""

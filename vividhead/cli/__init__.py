@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import bench, curation, flashhead, latents, pages, weights
+from vividhead.cli import audit, bench, curation, flashhead, latents, pages, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -74,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     flashhead.add_train(verbs)
     flashhead.add_generate(verbs)
     flashhead.add_evaluate(verbs)
+    audit.add_verify(verbs)
+    audit.add_explain(verbs)
+    audit.add_rejudge(verbs)
     pages.add_report(verbs)
+    pages.add_split(verbs)
     weights.add_weights(verbs)
     return parser
