@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +72,6 @@ def train_on_ray(order: Order, ranks: Ranks, told: Told = lambda step, steps, ra
         with cluster(ranks.address, None if ranks.address else _cores(ranks)):
             _check_room(ranks)
             _run(order, ranks, between, _Follower(folder / LOG_FILE, order, told))
-        _raise_fault(between)
         return _ended(between, order)
     finally:
         shutil.rmtree(between, ignore_errors=True)
@@ -100,23 +100,18 @@ def _run(order: Order, ranks: Ranks, between: Path, follower: "_Follower") -> No
         torch_config=ray_train.torch.TorchConfig(backend=BACKENDS[kind], timeout_s=int(PATIENCE.total_seconds())),
         run_config=ray_train.RunConfig(name="ray", storage_path=str(between)),
     )  # fmt: skip
-    fault: list[Exception] = []
-
-    def fit() -> None:
-        try:
-            trainer.fit()
-        except ray_train.TrainingFailedError as raised:
-            fault.append(raised)
-
-    waiting = threading.Thread(target=fit, daemon=True)
+    thread = ThreadPoolExecutor(1, "ray")
     with _stopping(order.run / f"stage{order.stage}" / STOP_FILE):
-        waiting.start()
-        while waiting.is_alive():
-            waiting.join(LOOK_S)
+        running = thread.submit(trainer.fit)
+        thread.shutdown(wait=False)
+        while not running.done():
+            wait([running], LOOK_S)
             follower.look()
-    if fault:
+    try:
+        running.result()
+    except ray_train.TrainingFailedError as fault:
         _raise_fault(between)
-        raise VividHeadError(f"Ray gave the ranks up: {fault[0]}")
+        raise VividHeadError(f"Ray gave the ranks up: {fault}") from fault
 
 
 def _rank(given: dict[str, Any]) -> None:
