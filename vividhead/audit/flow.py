@@ -27,12 +27,15 @@ Floats = NDArray[np.float64]
 _CLAIMS = """
     WITH place AS (SELECT source_id, row_number() OVER (ORDER BY uri) - 1 AS nth FROM sources WHERE outcome = 'ready'),
     parts AS (
-        SELECT source_id, start_frame, end_frame, 0 AS strength, 'failed' AS bucket, code
+        SELECT source_id, start_frame, end_frame, 0 AS strength, 0 AS place_in_row, 'failed' AS bucket, code
         FROM segments WHERE state = 'failed'
         UNION ALL
-        SELECT source_id, s.start_frame, s.end_frame, 0,
+        SELECT source_id, s.start_frame, s.end_frame, 0, at_stretch,
             CASE WHEN starts_with(s.code, 'failed.') THEN 'failed' ELSE 'not_candidate' END, s.code
-        FROM (SELECT source_id, unnest(stretches) AS s FROM segments WHERE state = 'done')
+        FROM (
+            SELECT source_id, unnest(stretches) AS s, generate_subscripts(stretches, 1) AS at_stretch
+            FROM segments WHERE state = 'done'
+        )
     ),
     done AS (
         SELECT * FROM candidates SEMI JOIN (SELECT segment_id FROM segments WHERE state = 'done') USING (segment_id)
@@ -41,14 +44,14 @@ _CLAIMS = """
         SELECT * FROM parts UNION ALL
         SELECT source_id, start_frame, end_frame,
             CASE WHEN failure IS NOT NULL THEN 3 WHEN packed THEN 4
-                 WHEN kept OR ends_with(first, ':skipped') THEN 2 ELSE 1 END,
+                 WHEN kept OR ends_with(first, ':skipped') THEN 2 ELSE 1 END, nth_clip,
             CASE WHEN failure IS NOT NULL THEN 'failed' WHEN packed THEN 'kept'
                  WHEN kept OR ends_with(first, ':skipped') THEN 'not_yet' ELSE 'rejected' END,
             CASE WHEN failure IS NOT NULL THEN failure WHEN packed THEN 'kept' WHEN kept THEN 'not_packed'
                  WHEN ends_with(first, ':skipped') THEN 'not_measured' ELSE first END
         FROM done
     )
-    SELECT nth, start_frame, end_frame, strength, bucket || '/' || code AS name FROM claims JOIN place USING (source_id)
+    SELECT nth, start_frame, end_frame, strength, place_in_row, bucket || '/' || code AS name FROM claims JOIN place USING (source_id)
 """
 
 
@@ -93,9 +96,9 @@ def flow_of(session: "Session") -> Flow:
     at_K = np.asarray(claims["nth"], np.int64)
     begin_K = base_N[at_K]
     start_K, stop_K = (np.add(begin_K, np.asarray(claims[f"{end}_frame"], np.int64)) for end in ("start", "end"))
-    edges, winner = _painted(
-        base_N, start_K, np.minimum(stop_K, base_N[at_K + 1]), np.asarray(claims["strength"], np.int64), code_K
-    )
+    order_K = np.lexsort((claims["place_in_row"], claims["strength"]))
+    end_K = np.minimum(stop_K, base_N[at_K + 1])
+    edges, winner = _painted(base_N, start_K[order_K], end_K[order_K], code_K[order_K])
     source = np.searchsorted(base_N, edges[:-1], side="right") - 1
     seconds = np.diff(edges) / GRID_FPS
     last = np.searchsorted(edges, base_N[1:], side="left") - 1
@@ -122,13 +125,12 @@ def flow_of(session: "Session") -> Flow:
     )
 
 
-def _painted(base_N: Ints, start_K: Ints, end_K: Ints, strength_K: Ints, code_K: Ints) -> tuple[Ints, Ints]:
-    """Edges of the pieces of [0, base_N[-1]), and each piece's code; 0 where nothing claims it."""
+def _painted(base_N: Ints, start_K: Ints, end_K: Ints, code_K: Ints) -> tuple[Ints, Ints]:
+    """Edges of the pieces of [0, base_N[-1]), and each piece's code: that of the last claim on it, 0 without one."""
     edges = np.unique(np.concatenate((base_N, start_K, end_K)))
-    order = np.argsort(strength_K, kind="stable")
-    first = np.searchsorted(edges, start_K[order])
-    count = np.maximum(0, np.searchsorted(edges, end_K[order]) - first)
+    first = np.searchsorted(edges, start_K)
+    count = np.maximum(0, np.searchsorted(edges, end_K) - first)
     within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     winner = np.zeros(max(0, len(edges) - 1), np.int64)
-    winner[np.repeat(first, count) + within] = np.repeat(code_K[order], count)  # of equal places the last one stays
+    winner[np.repeat(first, count) + within] = np.repeat(code_K, count)  # of equal places the last one stays
     return edges, winner

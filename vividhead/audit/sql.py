@@ -35,7 +35,7 @@ FIRST_BROKEN = "coalesce(list_filter(reasons, lambda r: NOT ends_with(r.code, ':
 _JUDGED = f"SELECT clip_id, kept, failure, {FIRST_BROKEN} AS reason FROM decisions"  # noqa: S608
 _CANDIDATES = """
     CREATE TABLE candidates AS
-    SELECT c.clip_id, c.source_id, c.segment_id, c.start_frame, c.end_frame, c.duration_s,
+    SELECT c.clip_id, c.nth_clip, c.source_id, c.segment_id, c.start_frame, c.end_frame, c.duration_s,
         j.kept AND j.failure IS NULL AND m.clip_id IS NOT NULL AS packed, j.kept, j.failure,
         j.reason.code AS first, j.reason.value AS value, j.reason.limit AS broken_limit
     FROM clips c JOIN judged j USING (clip_id) LEFT JOIN (SELECT clip_id FROM manifest) m USING (clip_id)
@@ -51,8 +51,9 @@ def opened(tables: Tables, policy: Policy | None = None) -> "Iterator[Session]":
     with tempfile.TemporaryDirectory(prefix="vividhead-sql-") as scratch:
         session = connected(scratch)
         try:
-            for name in ("sources", "segments", "clips"):
+            for name in ("sources", "segments"):
                 add_view(session, tables, name, name)
+            add_view(session, tables, "clips", "clips", nth="nth_clip")
             if tables.has("manifest"):
                 add_view(session, tables, "manifest", "manifest")
             else:
@@ -83,14 +84,17 @@ def connected(scratch: str, memory_mb: int = MEMORY_MB) -> "Session":
     return duckdb.connect(config=settings)
 
 
-def add_view(session: "Session", tables: Tables, name: str, table: str) -> None:
-    """A table of the dataset under a name: read when asked, whole from an object store."""
+def add_view(session: "Session", tables: Tables, name: str, table: str, nth: str = "") -> None:
+    """A table of the dataset under a name: read when asked, whole from an object store. `nth` is to number its rows."""
     tables.schema(table)  # says what is wrong with it
     if tables.folder is None:
-        session.register(name, tables.read(table))
+        rows = tables.read(table)
+        session.register(name, rows.append_column(nth, pa.array(np.arange(len(rows)))) if nth else rows)
         return
     path = text(str(tables.folder / tables.place(table)))
-    session.execute(f"CREATE VIEW {quoted(name)} AS FROM read_parquet({path}, hive_partitioning = false)")
+    numbers = f"SELECT * EXCLUDE (file_row_number), file_row_number AS {quoted(nth)} " if nth else ""
+    options = f"hive_partitioning = false, file_row_number = {'true' if nth else 'false'}"
+    session.execute(f"CREATE VIEW {quoted(name)} AS {numbers}FROM read_parquet({path}, {options})")
 
 
 def judged_by(tables: Tables, policy: Policy) -> pa.Table:

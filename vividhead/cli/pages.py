@@ -1,6 +1,7 @@
 """Verbs that make something to look at out of a dataset: report, inspect, split, card."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,4 +30,50 @@ def _report(asked: argparse.Namespace) -> int:
 
     out = Path(asked.out) if asked.out else Path(asked.dataset) / "report.html"
     show(str(report(asked.dataset, out, filters=asked.filters, hourly_cost=asked.hourly_cost)))
+    return 0
+
+
+def add_split(verbs: "Verbs") -> None:
+    """Add `vividhead split`."""
+    verb = verbs.add_parser(
+        "split", help="train, val and test that share no source, near-duplicate, face or voice",
+        description="Write DATASET/splits/: kept clips of one source, of near-duplicate picture or sound, or of one "
+        "face are never parted. Run again when footage was added: what was assigned stays where it is.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("--ratios", default="0.9,0.05,0.05", help="shares of train, val, test (default: 0.9,0.05,0.05)")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--face-distance", type=float, default=0.5, help="L2 up to which two clips show one person (0.5)")
+    same = "an attribute of the source list whose equal values stay together, e.g. speaker; may be repeated"
+    verb.add_argument("--same", action="append", default=[], metavar="ATTRIBUTE", help=same)
+    verb.add_argument("--anew", action="store_true", help="forget an earlier split")
+    verb.add_argument("--json", action="store_true")
+    verb.set_defaults(verb=_split)
+
+
+def _split(asked: argparse.Namespace) -> int:
+    from vividhead.audit.splits import SplitOptions, ratios_of, split
+    from vividhead.plain import to_plain
+
+    options = SplitOptions(
+        ratios=ratios_of(asked.ratios), seed=asked.seed, face_distance=asked.face_distance, same=tuple(asked.same),
+        anew=asked.anew,
+    )  # fmt: skip
+    found = split(asked.dataset, options)
+    if asked.json:
+        show(json.dumps(to_plain(found), indent=1))
+        return 0
+    for name, seconds in found.seconds.items():
+        show(f"{name:<8}{seconds:>10.1f} s  {found.clips[name]:>8} clips")
+    show(f"\n{found.components} components, the largest with {found.largest_share:.1%} of the seconds")
+    show("joined by " + (", ".join(f"{kind} {count}" for kind, count in sorted(found.links.items())) or "nothing"))
+    for kind in found.not_measured:
+        show(f"{kind} was not measured")
+    for source, (before, now) in found.moved.items():
+        show(f"moved from {before} to {now}, as it is joined with it now: {source}")
+    if found.damaged:
+        show(f"{len(found.damaged)} clips could not be read and are told by their source alone: {found.damaged[0]} …")
+    empty = [name for name, count in found.clips.items() if not count]
+    if empty:
+        show(f"{' and '.join(empty)} got no clip: a part is drawn for each whole component")
     return 0

@@ -44,6 +44,7 @@ class ShardDataset(WindowDataset[Sample, Batch]):
         seed: int = 0,
         where: "str | Callable[[pandas.DataFrame], pandas.Series[bool]] | None" = None,
         filters: str | None = None,
+        split: str | None = None,
         columns: Sequence[str] = (),
         landmarks: bool = False,
         shuffle_bytes: int | None = 256 * MB,
@@ -56,16 +57,17 @@ class ShardDataset(WindowDataset[Sample, Batch]):
 
         `path`: the dataset folder, or an address of it such as s3://bucket/dataset. `side_px`: of the square
         pictures, at most as packed. `where`: a condition on the manifest, as DuckDB SQL or a function from its pandas
-        frame to one bool a row. `filters`: a policy, applied to the manifest. `columns`: of the manifest, for
-        `Sample.about`. `shuffle_bytes`: None mixes the whole dataset and reads each clip anew for each window.
+        frame to one bool a row. `filters`: a policy, applied to the manifest. `split`: train, val or test, as
+        `vividhead split` parted the clips. `columns`: of the manifest, for `Sample.about`. `shuffle_bytes`: None mixes
+        the whole dataset and reads each clip anew for each window.
         `endless`: iterate across epochs, so that no rank runs out before another. `rank`, `world`: those of
         torch.distributed unless given. Raises a VividHeadError that says what is wrong.
         """
         packed_px = packed_side_px(Folder(str(path)))
         check_side(side_px, packed_px, str(path))
         super().__init__(
-            path, plan, members_read(landmarks), seed=seed, where=where, filters=filters, columns=columns,
-            shuffle_bytes=shuffle_bytes, endless=endless, skip_log=skip_log, rank=rank, world=world,
+            path, plan, members_read(landmarks), seed=seed, where=where, filters=filters, split=split,
+            columns=columns, shuffle_bytes=shuffle_bytes, endless=endless, skip_log=skip_log, rank=rank, world=world,
         )  # fmt: skip
         self._reader_options: dict[str, Any] = {
             "side_px": side_px, "packed_side_px": packed_px, "landmarks": landmarks,

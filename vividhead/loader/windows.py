@@ -20,6 +20,7 @@ from vividhead.loader.order import ORDER_VERSION, Chosen, Order, Window, share
 from vividhead.loader.plan import WindowPlan
 from vividhead.loader.select import check_columns, chosen_rows
 from vividhead.loader.skips import SkipLog
+from vividhead.loader.split import in_split
 
 if TYPE_CHECKING:
     import pandas
@@ -72,6 +73,7 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
         seed: int,
         where: "str | Callable[[pandas.DataFrame], pandas.Series[bool]] | None",
         filters: str | None,
+        split: str | None = None,
         columns: Sequence[str],
         shuffle_bytes: int | None,
         endless: bool,
@@ -88,7 +90,9 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
         self._folder = Folder(str(path))
         table = self._folder.manifest()
         check_columns(table, columns)
-        self._rows, self.n_too_short = long_enough(chosen_rows(table, where, filters), plan)
+        self._rows, self.n_too_short = long_enough(
+            chosen_rows(in_split(self._folder, table, split), where, filters), plan
+        )
         check_shards(self._folder, self._rows)
         self._chosen = _chosen(self._rows, members)
         self._order = Order(self._chosen, plan, seed, shuffle_bytes)

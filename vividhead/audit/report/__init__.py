@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from vividhead import __version__
+from vividhead.audit.clips import own_policy
 from vividhead.audit.flow import flow_of
-from vividhead.audit.report.figures import attributes, durations, histograms, models
+from vividhead.audit.report.figures import attributes, durations, histograms, kept_of, models
 from vividhead.audit.report.pace import pace_of
 from vividhead.audit.report.page import Figures, page_of
 from vividhead.audit.report.stills import kept_stills, rejected_stills
 from vividhead.audit.sql import opened
 from vividhead.audit.tables import Tables
-from vividhead.errors import ConfigError, DatasetError
 from vividhead.ledger import write_atomically
-from vividhead.policy import Policy, load_policy
+from vividhead.policy import load_policy
 
-__all__ = ["own_policy", "report"]
+__all__ = ["report"]
 
 
 def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly_cost: float | None = None) -> Path:
@@ -27,7 +27,7 @@ def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly
     policy = own_policy(tables) if filters is None else load_policy(filters, scores)
     with opened(tables, None if filters is None else policy) as session:
         flow = flow_of(session)
-        drawn = histograms(session, tables, policy)
+        drawn = histograms(tables, policy, *kept_of(session))
         counts = session.execute("SELECT count(*), count(*) FILTER (kept) FROM candidates").fetchone()
         assert counts is not None
         best, worst = kept_stills(session, tables, policy)
@@ -40,19 +40,3 @@ def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly
         )  # fmt: skip
     write_atomically(out, page_of(figures).encode(errors="backslashreplace"))
     return out
-
-
-def own_policy(tables: Tables) -> Policy:
-    """The filters that the dataset was judged by last, out of its run.toml."""
-    import tempfile
-
-    about = tables.run["filters"]
-    with tempfile.TemporaryDirectory(prefix="vividhead-") as folder:
-        path = Path(folder) / f"{Path(about['name']).name or 'filters'}.toml"
-        path.write_text(about["text"], encoding="utf-8")
-        try:
-            return load_policy(str(path), tables.names("measurements"))
-        except ConfigError as fault:
-            raise DatasetError(
-                f"{tables.where}/run.toml holds filters that this version cannot read: {fault}"
-            ) from fault

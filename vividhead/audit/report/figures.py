@@ -1,12 +1,17 @@
 """What the report shows, as numbers: everything is counted here, and nothing is drawn."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from vividhead.audit.sql import quoted, text
 from vividhead.audit.tables import Tables
+from vividhead.audit.verdicts import ABSENT, STATUSES, Mask, ScoreColumns, score_columns
 from vividhead.errors import ConfigError
 from vividhead.policy import Policy, Rule
 from vividhead.score import Field, score_class
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from vividhead.audit.sql import Session
 
 BINS = 40
+QUANTILE_SAMPLE = 200_000
+"""Values that the ends of a chart are read from."""
 YIELD_BINS = 10
 MOST_VALUES = 12
 """Values of an attribute that get a row of their own; the rest are summed up in one."""
@@ -84,12 +91,10 @@ class Model:
     n_clips: int
 
 
-def histograms(session: "Session", tables: Tables, policy: Policy) -> list[Histogram]:
-    """One for each measured field, those with a rule first."""
+def histograms(tables: Tables, policy: Policy, clip_ids: pa.ChunkedArray, kept_N: Mask) -> list[Histogram]:
+    """One for each measured field, those with a rule first; `kept_N` says of each clip whether it is kept."""
     found = [
-        drawn
-        for score in tables.names("measurements")
-        for drawn in _of_score(session, score, _fields(tables, score), policy)
+        drawn for score in tables.names("measurements") for drawn in _of_score(tables, score, policy, clip_ids, kept_N)
     ]
     return sorted(found, key=lambda h: not h.rules)
 
@@ -104,55 +109,54 @@ def _fields(tables: Tables, score: str) -> dict[str, Field]:
     return {name: known.get(name, Field("", "not known to this version")) for name in there}
 
 
-def _of_score(session: "Session", score: str, fields: dict[str, Field], policy: Policy) -> list[Histogram]:
-    if not fields:
-        return []
-    view, names = quoted(f"score_{score}"), list(fields)
-    rules = {name: tuple(r for r in policy.rules if (r.score, r.field) == (score, name)) for name in names}
-    ranges = _ranges(session, view, fields, rules)
-    lows, spans = ([ranges[n][0] for n in names], [ranges[n][1] - ranges[n][0] for n in names])
-    cells = ", ".join(quoted(name) for name in names)
-    counted = session.execute(
-        f"""SELECT nth, kept, least(greatest(floor((v - lows[nth]) / spans[nth] * {BINS}), 0), {BINS - 1})::INT AS bin,
-                count(*) FROM (
-                SELECT kept, unnest([{cells}]) AS v, generate_subscripts([{cells}], 1) AS nth, ? AS lows, ? AS spans
-                FROM {view} JOIN candidates USING (clip_id)
-            ) WHERE v IS NOT NULL AND NOT isnan(v) GROUP BY ALL""",  # noqa: S608 - names are quoted
-        [lows, spans],
-    ).fetchall()
-    bars = {(name, kept): [0] * BINS for name in names for kept in (True, False)}
-    for nth, kept, at, count in counted:
-        bars[names[nth - 1], kept][at] = count
-    why = session.execute(
-        f"SELECT CASE status WHEN 'measured' THEN 'not known' WHEN 'unmeasurable' THEN code ELSE status END, "  # noqa: S608
-        f"{', '.join(f'count(*) - count({quoted(name)})' for name in names)} FROM {view} GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    return [
-        Histogram(
-            name=f"{score}.{name}", unit=about.unit, meaning=about.meaning, low=ranges[name][0], high=ranges[name][1],
-            kept=tuple(bars[name, True]), rejected=tuple(bars[name, False]), rules=rules[name],
-            unknown=tuple((row[0] or "not known", row[at]) for row in why if row[at]),
-        )
-        for at, (name, about) in enumerate(fields.items(), start=1)
-    ]  # fmt: skip
+def _of_score(
+    tables: Tables, score: str, policy: Policy, clip_ids: pa.ChunkedArray, kept_N: Mask
+) -> Iterator[Histogram]:
+    fields = _fields(tables, score)
+    columns = score_columns(tables, score, clip_ids, list(fields), also=["code"])
+    why = _why_unknown(columns)
+    for name, about in fields.items():
+        rules = tuple(r for r in policy.rules if (r.score, r.field) == (score, name))
+        values_N, null_N = columns.values_N(name)
+        known_N = ~null_N & np.isfinite(values_N)
+        low, high = _range(values_N[known_N], about, rules)
+        at_N = np.clip((values_N - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.int8)
+        bars = [np.bincount(at_N[known_N & chosen_N], minlength=BINS) for chosen_N in (kept_N, ~kept_N)]
+        n_unknown = int(len(known_N) - known_N.sum() - sum(why.values()))
+        unknown = {**why, **({"not known": n_unknown} if n_unknown else {})}
+        yield Histogram(
+            name=f"{score}.{name}", unit=about.unit, meaning=about.meaning, low=low, high=high, rules=rules,
+            kept=tuple(bars[0].tolist()), rejected=tuple(bars[1].tolist()), unknown=tuple(sorted(unknown.items())),
+        )  # fmt: skip
 
 
-def _ranges(
-    session: "Session", view: str, fields: dict[str, Field], rules: dict[str, tuple[Rule, ...]]
-) -> dict[str, tuple[float, float]]:
-    """What to draw of each field: 99 % of its values, and its limits."""
-    asked = ", ".join(f"approx_quantile({quoted(name)}, [0.005, 0.995])" for name in fields)
-    row = session.execute(f"SELECT {asked} FROM {view}").fetchone()  # noqa: S608 - names are quoted
-    assert row is not None
-    out = {}
-    for (name, about), ends in zip(fields.items(), row, strict=True):
-        limits = [limit for rule in rules[name] for limit in (rule.min, rule.max) if limit is not None]
-        points = [end for end in (*(ends or ()), *limits) if end is not None and math.isfinite(end)]
-        low, high = (min(points), max(points)) if points else (0.0, 1.0)
-        margin = (high - low) * 0.04 or max(abs(low), 1.0) * 0.05
-        low, high = max(low - margin, about.low), min(high + margin, about.high)
-        out[name] = (low, high) if high > low else (low - 0.5, low + 0.5)
-    return out
+def _why_unknown(columns: ScoreColumns) -> dict[str, int]:
+    """Why a whole score has no values → clips."""
+    status_N = columns.status_N
+    out = {name: int((status_N == STATUSES.index(name)).sum()) for name in ("failed", "skipped")}
+    out["not looked at"] = int((status_N == ABSENT).sum())
+    unmeasurable_N = status_N == STATUSES.index("unmeasurable")
+    if unmeasurable_N.any():
+        codes = columns.table["code"].filter(pa.array(unmeasurable_N)).value_counts().to_pylist()
+        out |= {code["values"] or "unmeasurable": code["counts"] for code in codes}
+    return {code: count for code, count in out.items() if count}
+
+
+def _range(values: NDArray[np.float64], about: Field, rules: Sequence[Rule]) -> tuple[float, float]:
+    """What to draw: 99 % of the values, and the limits."""
+    sample = values[:: max(1, len(values) // QUANTILE_SAMPLE)]
+    points = [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
+    points += np.quantile(sample, [0.005, 0.995]).tolist() if len(sample) else []
+    low, high = (min(points), max(points)) if points else (0.0, 1.0)
+    margin = (high - low) * 0.04 or max(abs(low), 1.0) * 0.05
+    low, high = max(low - margin, about.low), min(high + margin, about.high)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def kept_of(session: "Session") -> tuple[pa.ChunkedArray, Mask]:
+    """Ids of all clips in the order of clips.parquet, and which of them are kept."""
+    found = session.sql("SELECT clip_id, kept FROM candidates ORDER BY nth_clip").to_arrow_table()
+    return found["clip_id"], np.asarray(found["kept"], np.bool_)
 
 
 def durations(session: "Session") -> Histogram:
