@@ -58,7 +58,10 @@ def _size(members: Members) -> int:
     return sum(len(data) for data in members.values())
 
 
-def check_shards(folder: Folder, rows: "pyarrow.Table") -> None:
+CURATE_AGAIN = "run `vividhead curate` again with the same arguments to make it anew"
+
+
+def check_shards(folder: Folder, rows: "pyarrow.Table", remedy: str = CURATE_AGAIN) -> None:
     """Raise DatasetError where a shard is missing or has another size than the manifest says."""
     there = folder.shard_sizes()
     named = dict(zip(rows["shard"].to_pylist(), rows["shard_bytes"].to_pylist(), strict=True))
@@ -68,6 +71,5 @@ def check_shards(folder: Folder, rows: "pyarrow.Table") -> None:
         if there.get(name) != size:
             what = f"has {there[name]} bytes" if name in there else "is missing"
             raise DatasetError(
-                f"{folder.where}/shards/{name} {what}, the manifest says {size}; copy it again, or run `vividhead "
-                "curate` again with the same arguments to make it anew"
+                f"{folder.where}/shards/{name} {what}, the manifest says {size}; copy it again, or {remedy}"
             )

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.latents.loader import LatentBatch
-from vividhead.flashhead.latents.unit import MASK_STEPS
+from vividhead.flashhead.latents.unit import FACE_BIT, MOUTH_BIT
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.train.windows import Windows, as_video, heard
 
@@ -21,7 +21,8 @@ def cached_windows(
         context_BKFWLC=heard(batch.audio_BKS, config, audio),
         reference_BCTHW=_repeated(batch.reference_BCTHW, config.latent_frames).to(dtype),
         portrait_B3HW=None if portrait is None else as_video(portrait[:, None], dtype)[:, :, 0],
-        face_BKTHW=batch.faces_BKTHW.float() / MASK_STEPS,
+        face_BKTHW=(batch.masks_BKTHW & FACE_BIT > 0).float(),
+        mouth_BKTHW=(batch.masks_BKTHW & MOUTH_BIT > 0).float(),
     )
 
 

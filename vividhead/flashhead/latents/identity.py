@@ -114,7 +114,7 @@ def command(dataset: str, config: FlashHeadConfig) -> str:
     return f"vividhead latents {dataset} --model {config.name}"
 
 
-def check_shards(identity: Identity, now: dict[str, str], cache: Path, remedy: str) -> None:
+def check_fresh(identity: Identity, now: dict[str, str], cache: Path, remedy: str) -> None:
     """DatasetError naming what differs where a cache was made of other shards than the dataset has now."""
     gone, new = identity.shards.keys() - now.keys(), now.keys() - identity.shards.keys()
     changed = {name for name in identity.shards.keys() & now.keys() if identity.shards[name] != now[name]}

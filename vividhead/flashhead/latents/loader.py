@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from vividhead.errors import DatasetError, MediaError
-from vividhead.flashhead.latents.identity import TABLE, Identity, check_shards, read_identity, shards_of
+from vividhead.flashhead.latents.identity import TABLE, Identity, check_fresh, read_identity, shards_of
 from vividhead.flashhead.latents.table import CACHED
 from vividhead.loader import WindowPlan
 from vividhead.loader.checks import packed_side_px
 from vividhead.loader.folder import Folder
-from vividhead.loader.members import check_shards as check_sizes
+from vividhead.loader.members import check_shards
 from vividhead.loader.order import Window
 from vividhead.loader.reader import Reader, members_read
 from vividhead.loader.sample import Stacked
@@ -38,8 +38,8 @@ class LatentSample:
     """float16: of each chunk."""
     reference_CTHW: Tensor
     """float16: of a still, its first latent frames; the last of them stands for the rest."""
-    faces_KTHW: Tensor
-    """uint8, 0 … 255: share of a latent's place that is face."""
+    masks_KTHW: Tensor
+    """uint8: FACE_BIT where a latent shows the face, MOUTH_BIT where the mouth."""
     portrait_HWC: Tensor | None
     """uint8: that still; None unless asked for."""
     audio_KS: Tensor
@@ -59,7 +59,7 @@ class LatentBatch(Stacked):
 
     latents_BKCTHW: Tensor
     reference_BCTHW: Tensor
-    faces_BKTHW: Tensor
+    masks_BKTHW: Tensor
     portrait_BHWC: Tensor | None
     audio_BKS: Tensor
     clip_id: tuple[str, ...]
@@ -81,7 +81,7 @@ def latent_batch(samples: Sequence[LatentSample]) -> LatentBatch:
     return LatentBatch(
         latents_BKCTHW=torch.stack([s.latents_KCTHW for s in samples]),
         reference_BCTHW=torch.stack([s.reference_CTHW for s in samples]),
-        faces_BKTHW=torch.stack([s.faces_KTHW for s in samples]),
+        masks_BKTHW=torch.stack([s.masks_KTHW for s in samples]),
         portrait_BHWC=torch.stack(portraits) if portraits else None,
         audio_BKS=torch.stack([s.audio_KS for s in samples]),
         clip_id=tuple(s.clip_id for s in samples),
@@ -136,11 +136,11 @@ class LatentDataset(WindowDataset[LatentSample, LatentBatch]):
             columns=columns, shuffle_bytes=shuffle_bytes, endless=endless, skip_log=skip_log, rank=rank, world=world,
         )  # fmt: skip
         self._check_geometry()
-        check_shards(self.identity, shards_of(self._folder.manifest()), self.cache, remedy)
+        check_fresh(self.identity, shards_of(self._folder.manifest()), self.cache, remedy)
         if not (self.cache / TABLE).is_file():
             raise DatasetError(f"{self.cache} is not finished; run again: {remedy}")
         self._places = Folder(str(cache)).table(TABLE)
-        check_sizes(Folder(str(cache)), self._places.filter(self._places["shard"].is_valid()))
+        check_shards(Folder(str(cache)), _shards_named(self._places), f"run again: {remedy}")
         self._portraits = portraits
         self._reader_options: dict[str, Any] = {
             "side_px": self.identity.plan.side_px, "packed_side_px": packed_side_px(self._folder),
@@ -194,7 +194,7 @@ class LatentReader:
         chunks = [self._chunk(row, window.start_frame + k * self._plan.new_frames) for k in range(self._plan.chunks)]
         return LatentSample(
             latents_KCTHW=torch.stack([latents for latents, _ in chunks]),
-            faces_KTHW=torch.stack([face for _, face in chunks]),
+            masks_KTHW=torch.stack([mask for _, mask in chunks]),
             reference_CTHW=self._still(row, reference_frame),
             portrait_HWC=self._media.picture(window.clip, reference_frame) if self._portraits else None,
             audio_KS=self._media.sound(window.clip, window.start_frame),
@@ -210,24 +210,34 @@ class LatentReader:
     def _chunk(self, row: Mapping[str, Any], start_frame: int) -> tuple[Tensor, Tensor]:
         plan, number = self._latents, start_frame // self._latents.grid_frames
         raw = self._read(row, "latents", number, plan.window_bytes)
-        face = self._read(row, "faces", number, plan.face_bytes)
-        if zlib.crc32(face, zlib.crc32(raw)) != row["window_crc32"][number]:
-            raise MediaError("latents.checksum", f"{row['shard']}: window {number} is not as latents.parquet has it")
-        return _numbers(raw, "<f2", plan.window_shape), _numbers(face, "u1", plan.window_shape[1:])
+        mask = self._read(row, "masks", number, plan.mask_bytes)
+        if zlib.crc32(mask, zlib.crc32(raw)) != row["window_crc32"][number]:
+            raise MediaError(
+                "latents.checksum", f"{row['latents_shard']}: window {number} is not as latents.parquet has it"
+            )
+        return _numbers(raw, "<f2", plan.window_shape), _numbers(mask, "u1", plan.window_shape[1:])
 
     def _still(self, row: Mapping[str, Any], frame: int) -> Tensor:
         plan = self._latents
         number = (frame - row["first_still_frame"]) // plan.grid_frames
         raw = self._read(row, "stills", number, plan.still_bytes)
         if zlib.crc32(raw) != row["still_crc32"][number]:
-            raise MediaError("latents.checksum", f"{row['shard']}: still {number} is not as latents.parquet has it")
+            raise MediaError(
+                "latents.checksum", f"{row['latents_shard']}: still {number} is not as latents.parquet has it"
+            )
         return _numbers(raw, "<f2", plan.still_shape)
 
     def _read(self, row: Mapping[str, Any], what: str, number: int, size: int) -> bytes:
         try:
-            return self._cache.read(row["shard"], row[f"{what}_offset"] + number * size, size)
+            return self._cache.read(row["latents_shard"], row[f"{what}_offset"] + number * size, size)
         except OSError as fault:
-            raise MediaError("latents.unreadable", f"{row['shard']}: {fault.strerror or fault}") from fault
+            raise MediaError("latents.unreadable", f"{row['latents_shard']}: {fault.strerror or fault}") from fault
+
+
+def _shards_named(places: "pyarrow.Table") -> "pyarrow.Table":
+    """The cache's shards and their sizes, under the names that the dataset's own have."""
+    cached = places.filter(places["latents_shard"].is_valid())
+    return cached.select(["latents_shard", "latents_shard_bytes"]).rename_columns(["shard", "shard_bytes"])
 
 
 def _numbers(raw: bytes, kind: str, shape: tuple[int, ...]) -> Tensor:

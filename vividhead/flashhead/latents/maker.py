@@ -93,6 +93,7 @@ def make_latents(order: Order, told: Told = lambda text: None) -> Made:
     plan = LatentPlan.of(order.config, order.stride_frames)
     workers = _workers(order)
     with sole_writer(dataset):
+        Ledger(dataset / FOLDER).sweep()
         source = source_of(_codec_folder(order, told), order.config)
         identity = Identity(
             code_version=CODE_VERSION, codec_kind=order.config.codec.kind, codec_sha256=source.sha256,
@@ -106,7 +107,6 @@ def make_latents(order: Order, told: Told = lambda text: None) -> Made:
         )  # fmt: skip
         write_atomically(cache / FILE, identity.text().encode())
         ledger = Ledger(cache)
-        ledger.sweep()
         units = groups(rows)
         todo = _todo(ledger, units, order.retry_failed)
         if todo:
@@ -196,10 +196,10 @@ def _todo(ledger: Ledger, units: Sequence[LatentUnit], retry_failed: bool) -> li
 
 
 def _is_damaged(ledger: Ledger, record: dict[str, Any]) -> bool:
-    if "shard" not in record:
+    if "latents_shard" not in record:
         return False
-    path = ledger.root.parent / "shards" / record["shard"]
-    return not path.is_file() or path.stat().st_size != record["shard_bytes"]
+    path = ledger.root.parent / "shards" / record["latents_shard"]
+    return not path.is_file() or path.stat().st_size != record["latents_shard_bytes"]
 
 
 def _has_failed(record: dict[str, Any]) -> bool:

@@ -102,12 +102,12 @@ class LatentPlan:
         return self.channels * self.still_latents * self.latent_side**2 * BYTES_A_NUMBER
 
     @property
-    def face_bytes(self) -> int:
-        """Of a window's face mask, a byte for each latent's place."""
+    def mask_bytes(self) -> int:
+        """Of a window's mask, a byte for each latent's place."""
         return self.latent_frames * self.latent_side**2
 
     @property
     def bytes_an_hour(self) -> int:
         """Of an hour of clips, without ends and headers."""
-        each = self.window_bytes + self.face_bytes + self.still_bytes
+        each = self.window_bytes + self.mask_bytes + self.still_bytes
         return 3600 * GRID_FPS // self.grid_frames * each

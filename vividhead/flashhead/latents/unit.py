@@ -22,7 +22,7 @@ from vividhead.flashhead.latents.codec import CodecSource, loaded
 from vividhead.flashhead.latents.plan import LatentPlan
 from vividhead.flashhead.latents.table import CACHED, FAILED, TOO_SHORT
 from vividhead.flashhead.model.codecs import VideoCodec
-from vividhead.flashhead.train.windows import as_video, face_share
+from vividhead.flashhead.train.windows import FACE_OVAL, MOUTH, as_video, shown_at
 from vividhead.ledger import Ledger, storage_error, sync_folder
 from vividhead.loader.folder import Folder
 from vividhead.loader.members import MemberCache
@@ -37,8 +37,8 @@ WINDOWS_DECODED = 16
 """Windows whose pictures are in memory at once: 120 MB of 512 px."""
 AT_ONCE = {"cpu": 1, "cuda": 4}
 """Windows encoded in one call."""
-MASK_STEPS = 255
-"""Of a byte of a face mask, from 0 to 1."""
+FACE_BIT, MOUTH_BIT = 1, 2
+"""Of a byte of a mask: whether the latent shows the face, and whether the mouth."""
 Beat = Callable[[], None]
 
 
@@ -94,12 +94,13 @@ def run_unit(unit: LatentUnit, job: LatentJob, beat: Beat) -> None:
             file.write(END)
             file.flush()
             os.fsync(file.fileno())
-        about = {"shard": path.name, "shard_bytes": part.stat().st_size, "shard_sha256": _digest(part)}
+        sizes = {"latents_shard_bytes": part.stat().st_size, "latents_shard_sha256": _digest(part)}
         part.replace(path)
         sync_folder(path.parent)
     except OSError as fault:
         part.unlink(missing_ok=True)
         raise storage_error(fault, path) from fault
+    about = {"latents_shard": path.name, **sizes}
     whole = [{**row, **about} if row["status"] == CACHED else row for row in rows]
     ledger.commit(STAGE, unit.key, {"rows": whole, **about}, {})
 
@@ -145,13 +146,12 @@ class _Clip:
     latents: list[Tensor] = field(default_factory=list)
     """Of each window, float16 [C, T, H, W]."""
     stills: list[Tensor] = field(default_factory=list)
-    faces: list[Tensor] = field(default_factory=list)
+    masks: list[Tensor] = field(default_factory=list)
     """Of each window, uint8 [T, H, W]."""
 
     def checksums(self) -> dict[str, Any]:
-        windows = [
-            zlib.crc32(_raw(face), zlib.crc32(_raw(x))) for x, face in zip(self.latents, self.faces, strict=True)
-        ]
+        pairs = zip(self.latents, self.masks, strict=True)
+        windows = [zlib.crc32(_raw(mask), zlib.crc32(_raw(latents))) for latents, mask in pairs]
         return {
             "n_windows": len(windows), "window_crc32": windows,
             "n_stills": len(self.stills), "still_crc32": [zlib.crc32(_raw(still)) for still in self.stills],
@@ -164,7 +164,7 @@ def _raw(values: Tensor) -> bytes:
 
 def _member(clip: _Clip) -> tuple[bytes, dict[str, int]]:
     """The clip as a safetensors file, and where in it the numbers begin."""
-    tensors = {"latents": clip.latents, "stills": clip.stills, "faces": clip.faces}
+    tensors = {"latents": clip.latents, "stills": clip.stills, "masks": clip.masks}
     data = save({name: torch.stack(each) for name, each in tensors.items()})
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -194,8 +194,14 @@ def _encoded(members: Mapping[str, bytes], n_frames: int, job: LatentJob, codec:
         clip.stills += _through(codec, stills, job.device, beat)
         for at in some:
             mesh_TPX = mesh_of(members["landmarks.npz"], at, plan.frames_per_chunk, scale)
-            clip.faces.append((face_share(mesh_TPX[None], job.config, 1)[0, 0] * MASK_STEPS).round().to(torch.uint8))
+            clip.masks.append(_mask(mesh_TPX, job.config))
     return clip
+
+
+def _mask(mesh_TPX: Tensor, config: FlashHeadConfig) -> Tensor:
+    """Where a window shows face and mouth, uint8 [T, H, W]."""
+    face, mouth = (shown_at(mesh_TPX[None], points, config, 1)[0, 0].bool() for points in (FACE_OVAL, MOUTH))
+    return (face * FACE_BIT + mouth * MOUTH_BIT).to(torch.uint8)
 
 
 def _through(codec: VideoCodec, films: list[NDArray[np.uint8]], device: str, beat: Beat) -> list[Tensor]:
