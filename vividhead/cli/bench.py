@@ -2,8 +2,9 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vividhead.cli.flashhead import chosen_model, model_options
 from vividhead.cli.terminal import say, show
@@ -37,6 +38,7 @@ def add_bench(verbs: "Verbs") -> None:
     generate.add_argument("--json", action="store_true", help="figures for scripts")
     generate.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
     generate.set_defaults(verb=_bench_generate)
+    _add_train(what)
     loader = what.add_parser("loader", help="training windows read from a dataset")
     loader.add_argument("dataset", help="a dataset folder, or its address")
     loader.add_argument("--chunks", type=int, default=1, help="chunks in a window: 1 for stage 1 (default), 5 for 2")
@@ -46,6 +48,62 @@ def add_bench(verbs: "Verbs") -> None:
     loader.add_argument("--seconds", type=float, default=20.0, help="how long to read (default: 20)")
     loader.add_argument("--json", action="store_true", help="figures for scripts")
     loader.set_defaults(verb=_bench_loader)
+
+
+def _add_train(what: "Verbs") -> None:
+    train = what.add_parser("train", help="steps of training: samples/s, MFU, memory, with and without cached latents")
+    train.add_argument("--config", default="nano", help="nano, lite, pro or a configuration file (default: nano)")
+    train.add_argument(
+        "--stage", type=int, choices=(1, 2), default=1, help="1: pre-training (default), 2: distillation"
+    )
+    train.add_argument("--random-weights", action="store_true", help="codec and audio encoder with random weights")
+    train.add_argument("--weights", type=Path, metavar="DIR", help="where lite's and pro's codec and audio encoder lie")
+    train.add_argument("--latents", action="store_true", help="latents are ready, as from a cache: nothing is encoded")
+    train.add_argument("--updates", type=int, default=10, help="steps that are timed (default: 10)")
+    train.add_argument("--batch", type=int, help="windows at a time (default: the configuration's)")
+    train.add_argument("--compile", action="store_true", help="compile each block")
+    train.add_argument("--recompute", action="store_true", help="keep no activations inside blocks")
+    train.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
+    train.add_argument("--json", action="store_true", help="figures for scripts")
+    train.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
+    train.set_defaults(verb=_bench_train)
+
+
+def _bench_train(asked: argparse.Namespace) -> int:
+    for name, value in (("updates", asked.updates), ("batch", asked.batch)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: 1 or more")
+    from dataclasses import replace
+
+    from vividhead.flashhead.config import load_config
+
+    config = load_config(asked.config)
+    if config.codec.kind != "linear" and bool(asked.weights) == asked.random_weights:
+        raise UsageError("name codec and audio encoder with --weights DIR, or --random-weights: one of both")
+    from vividhead.flashhead.model.flashhead import usable_device
+    from vividhead.flashhead.train.bench import Trial, bench_train, table
+
+    if asked.batch is not None:
+        config = replace(
+            config, stage1=replace(config.stage1, batch=asked.batch), stage2=replace(config.stage2, batch=asked.batch)
+        )
+    loop = replace(config.loop, compile_blocks=asked.compile, recompute_blocks=asked.recompute)
+    trial = Trial(
+        config=replace(config, loop=loop), stage=asked.stage, steps=asked.updates, latents=asked.latents,
+        weights=asked.weights, device=usable_device(asked.device),
+    )  # fmt: skip
+    figures = bench_train(trial, lambda line: say(f"measuring: {line}"))
+    _given_out(figures, table, asked)
+    return 0
+
+
+def _given_out(figures: dict[str, Any], table: Callable[[dict[str, Any]], str], asked: argparse.Namespace) -> None:
+    """Keep them where that is asked for, and show them."""
+    from vividhead.ledger import write_atomically
+
+    if asked.keep:
+        write_atomically(asked.keep, (json.dumps(figures, indent=1) + "\n").encode())
+    show(json.dumps(figures, indent=1) if asked.json else table(figures))
 
 
 def _bench_curate(asked: argparse.Namespace) -> int:
@@ -74,12 +132,8 @@ def _bench_generate(asked: argparse.Namespace) -> int:
     if asked.chunks < 1:
         raise UsageError(f"--chunks {asked.chunks}: 1 or more")
     from vividhead.flashhead.generate.bench import bench_generate, table
-    from vividhead.ledger import write_atomically
 
-    figures = bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}"))
-    if asked.keep:
-        write_atomically(asked.keep, (json.dumps(figures, indent=1) + "\n").encode())
-    show(json.dumps(figures, indent=1) if asked.json else table(figures))
+    _given_out(bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}")), table, asked)
     return 0
 
 

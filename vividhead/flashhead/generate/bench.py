@@ -5,13 +5,10 @@ the same run and precision. Random weights of the real shapes take exactly as lo
 """
 
 import math
-import resource
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,12 +20,12 @@ from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import Stream
 from vividhead.flashhead.model.flashhead import FlashHead
 from vividhead.flashhead.model.flops import counted_flops, matmul_flops_per_s
+from vividhead.flashhead.model.machine import forget_peak, memory_of, peak_memory, told_where
 from vividhead.records import GRID_FPS
 
 STREAM_COUNTS = (1, 2, 4, 8, 12, 16, 20, 24, 32)
 WARM_CHUNKS = 2
 """Before chunks are timed: an engine that works ahead has then begun as many as it ever has."""
-PEAKS = ("peak_gpu_memory_mb", "peak_memory_mb")
 Say = Callable[[str], None]
 
 
@@ -38,10 +35,7 @@ def bench_generate(model: FlashHead, chunks: int = 20, say: Say = lambda line: N
     figures: dict[str, Any] = {
         "model": config.name,
         "random_weights": model.random_weights,
-        "measured": datetime.now(UTC).isoformat(timespec="minutes"),
-        "vividhead": version("vividhead"),
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
+        **told_where(device),
         "dtype": str(model.dtype).removeprefix("torch."),
         "side_px": config.stream.side_px,
         "steps": config.sampler.steps,
@@ -49,8 +43,8 @@ def bench_generate(model: FlashHead, chunks: int = 20, say: Say = lambda line: N
     }
     figures["cold_start_ms"] = _first_chunk_ms(Engine(model))
     say("one stream")
-    _forget_peak(device)
-    figures |= _one_stream(model, chunks) | _peak_memory(device)
+    forget_peak(device)
+    figures |= _one_stream(model, chunks) | peak_memory(device)
     say("phases")
     figures["phases_ms"] = _phases_ms(model, chunks)
     say("the floor")
@@ -175,12 +169,12 @@ def _many_streams(model: FlashHead, chunks: int, say: Say) -> list[dict[str, Any
     found: list[dict[str, Any]] = []
     for count in STREAM_COUNTS:
         say(f"{count} streams")
-        _forget_peak(model.device.type)
+        forget_peak(model.device.type)
         engine = Engine(model, capacity=count, ahead=False)
         streams = [_opened(engine, WARM_CHUNKS + chunks, seed) for seed in range(count)]
         times = _in_a_row_ms(partial(engine.next_chunks, streams), chunks)
         wave = {"streams": count, "wave_ms": _spread(times), "underruns": _underruns(times, deadline_ms)}
-        found.append(wave | _peak_memory(model.device.type))
+        found.append(wave | peak_memory(model.device.type))
         for stream in streams:
             stream.close()  # so that the engine's graphs go with it
         if statistics.median(times) > deadline_ms:
@@ -200,17 +194,6 @@ def _underruns(times_ms: list[float], deadline_ms: float) -> int:
     return late
 
 
-def _forget_peak(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _peak_memory(device: str) -> dict[str, float]:
-    if device == "cuda":
-        return {"peak_gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 1e6)}
-    return {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)}
-
-
 def table(figures: dict[str, Any]) -> str:
     """The figures as lines for people."""
     weights = "random weights of the real shapes" if figures["random_weights"] else "trained weights"
@@ -218,7 +201,7 @@ def table(figures: dict[str, Any]) -> str:
         f"{figures['model']} at {figures['side_px']} px, {figures['steps']} steps, {figures['dtype']}, {weights}",
         f"{figures['device']}, torch {figures['torch']}, vividhead {figures['vividhead']}, {figures['measured']}",
         "",
-        f"one stream             {figures['fps']:>9.1f} FPS{_memory_of(figures)}",
+        f"one stream             {figures['fps']:>9.1f} FPS{memory_of(figures)}",
         f"chunk of {figures['new_frames_per_chunk']:<2} pictures   {figures['chunk_ms']['median']:>9.1f} ms"
         f"   (p99 {figures['chunk_ms']['p99']:.1f})",
         f"first chunk            {figures['first_chunk_ms']:>9.1f} ms   (cold {figures['cold_start_ms']:.0f})",
@@ -229,15 +212,9 @@ def table(figures: dict[str, Any]) -> str:
         "",
         *(
             f"{wave['streams']:>2} at once: a chunk for each takes {wave['wave_ms']['median']:.0f} ms, worst "
-            f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns{_memory_of(wave)}"
+            f"{wave['wave_ms']['worst']:.0f}; {wave['underruns']} underruns{memory_of(wave)}"
             for wave in figures["streams"]
         ),
         f"streams sustained at 25 FPS: {figures['streams_sustained']}",
     ]
     return "\n".join(lines)
-
-
-def _memory_of(figures: dict[str, Any]) -> str:
-    """Peak memory among the figures, as the end of a line."""
-    found = [f", {name.removesuffix('_mb').replace('_', ' ')} {figures[name]} MB" for name in PEAKS if name in figures]
-    return "".join(found)
