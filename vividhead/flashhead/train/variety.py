@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import torch
 from torch import Tensor
 
@@ -47,8 +48,14 @@ def _chosen(which_B: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return torch.where(which_B.view(-1, *[1] * (one.ndim - 1)), one, other)
 
 
-def _recoloured(pictures_BxC: Tensor, gain_BC: Tensor, shift_BC: Tensor) -> Tensor:
+def _recoloured(pictures_BxHWC: Tensor, gain_BC: Tensor, shift_BC: Tensor) -> Tensor:
     """Contrast about the middle grey and brightness, of each colour; uint8 in and out."""
-    around = pictures_BxC.ndim - 2
-    gain, shift = (values.view(-1, *[1] * around, 3) for values in (gain_BC, shift_BC))
-    return ((pictures_BxC - MIDDLE) * gain + (MIDDLE + shift)).round().clamp(0, 255).to(torch.uint8)
+    levels = torch.arange(256.0)[None, :, None]
+    tables_BVC = (levels - MIDDLE) * gain_BC[:, None] + (MIDDLE + shift_BC[:, None])
+    tables_BVC = tables_BVC.round().clamp(0, 255).to(torch.uint8)
+    width_px = pictures_BxHWC.shape[-2]
+    recoloured = torch.empty_like(pictures_BxHWC)
+    for seen, table, made in zip(pictures_BxHWC, tables_BVC, recoloured, strict=True):
+        rows = seen.reshape(-1, width_px, 3).numpy()  # tables are a tenth of the time of arithmetic
+        made.copy_(torch.from_numpy(cv2.LUT(rows, table[None].numpy())).view_as(made))
+    return recoloured

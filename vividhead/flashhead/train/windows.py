@@ -58,7 +58,7 @@ def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: Aud
     return Windows(
         latents_BKCTHW=torch.stack(latents, 1),
         context_BKFWLC=heard(batch.audio_BKS, config, audio),
-        reference_BCTHW=codec.encode(portrait.expand(-1, -1, chunk, -1, -1)),
+        reference_BCTHW=codec.encode_still(portrait[:, :, 0], chunk),
         portrait_B3HW=portrait[:, :, 0],
         face_BKTHW=face,
         mouth_BKTHW=mouth,
@@ -76,7 +76,8 @@ def heard(audio_BKS: Tensor, config: FlashHeadConfig, audio: AudioEncoder) -> Te
 
 def as_video(frames_BTHWC: Tensor, dtype: torch.dtype) -> Tensor:
     """Pictures uint8 → [B, 3, T, H, W], -1 … 1."""
-    return (frames_BTHWC.permute(0, 4, 1, 2, 3).to(torch.float32) / 127.5 - 1).to(dtype)
+    video = frames_BTHWC.permute(0, 4, 1, 2, 3).to(torch.float32)
+    return video.div_(127.5).sub_(1).to(dtype)  # in place: a window is tens of MB
 
 
 def shown_at(landmarks_BTPX: Tensor, points: Sequence[int], config: FlashHeadConfig, chunks: int) -> Tensor:

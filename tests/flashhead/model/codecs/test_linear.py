@@ -151,3 +151,11 @@ def test_a_file_that_says_something_else_is_refused(
     save_file(load_file(path), path, about)
     with pytest.raises(VividHeadError, match=why):
         load_linear(tmp_path)
+
+
+@pytest.mark.parametrize("frames", [1, 9, 33])
+def test_a_still_is_encoded_as_the_same_picture_over_and_over(frames: int) -> None:
+    codec = frequency_codec(8, 16, 20)
+    picture = torch.rand((2, 3, 32, 48), generator=torch.Generator().manual_seed(2)) * 2 - 1
+    expected = codec.encode(picture[:, :, None].expand(-1, -1, frames, -1, -1))
+    assert torch.equal(codec.encode_still(picture, frames), expected)

@@ -31,6 +31,10 @@ class VideoCodec(nn.Module, ABC):
         a random draw as the published Lite does it; codecs that are published without draws do without.
         """
 
+    def encode_still(self, picture_B3HW: Tensor, frames: int) -> Tensor:
+        """As `encode` of so many times the same picture."""
+        return self.encode(picture_B3HW[:, :, None].expand(-1, -1, frames, -1, -1))
+
     @abstractmethod
     def decode(self, latents_BCTHW: Tensor) -> Tensor:
         """Pictures of what `encode` gives; values may lie a little outside -1 … 1."""

@@ -51,6 +51,12 @@ class LinearCodec(VideoCodec):
         later = [self.later.encode(video_BCTHW[:, :, 1:])] if video_BCTHW.shape[2] > 1 else []
         return torch.cat((first, *later), 2).contiguous()
 
+    def encode_still(self, picture_B3HW: Tensor, frames: int) -> Tensor:
+        """As `encode` of so many times the same picture: all latent frames but the first are alike."""
+        alike = (frames - 1) // self.stride_frames
+        latents_BCTHW = super().encode_still(picture_B3HW, min(frames, 1 + self.stride_frames))
+        return torch.cat((latents_BCTHW[:, :, :1], latents_BCTHW[:, :, 1:].expand(-1, -1, alike, -1, -1)), 2)
+
     def decode(self, latents_BCTHW: Tensor) -> Tensor:
         """Pictures of latents, not clamped."""
         batch, _, frames, rows, columns = latents_BCTHW.shape
