@@ -77,7 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_verify(verbs)
     audit.add_explain(verbs)
     audit.add_rejudge(verbs)
+    audit.add_pack(verbs)
+    audit.add_revoke(verbs)
+    audit.add_repair(verbs)
     pages.add_report(verbs)
     pages.add_split(verbs)
+    pages.add_card(verbs)
     weights.add_weights(verbs)
     return parser

@@ -77,3 +77,28 @@ def _split(asked: argparse.Namespace) -> int:
     if empty:
         show(f"{' and '.join(empty)} got no clip: a part is drawn for each whole component")
     return 0
+
+
+def add_card(verbs: "Verbs") -> None:
+    """Add `vividhead card`."""
+    verb = verbs.add_parser(
+        "card", help="README.md for people and Hugging Face, croissant.json for machines; a clip's lineage",
+        description="Write DATASET/README.md (with Hugging Face front matter) and DATASET/croissant.json "
+        "(Croissant 1.0).",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("--name", help="the dataset's name (default: the folder's)")
+    verb.add_argument("--lineage", metavar="CLIP", help="print this clip's lineage as PROV-JSON instead")
+    verb.set_defaults(verb=_card)
+
+
+def _card(asked: argparse.Namespace) -> int:
+    from vividhead.audit.card import lineage, write_card
+    from vividhead.audit.tables import Tables
+
+    if asked.lineage is not None:
+        show(json.dumps(lineage(Tables(asked.dataset), asked.lineage), indent=1, ensure_ascii=False))
+        return 0
+    for path in write_card(asked.dataset, asked.name):
+        show(str(path))
+    return 0
