@@ -107,6 +107,8 @@ def add_train(verbs: "Verbs") -> None:
     verb.add_argument("--from", dest="begin_from", type=Path, metavar="PATH", help=begin)
     verb.add_argument("--weights", type=Path, metavar="DIR", help="where lite's and pro's codec and audio encoder lie")
     verb.add_argument("--device", choices=("cpu", "cuda"), help="where it computes (default: the GPU if there is one)")
+    cached = "read cached latents, made by `vividhead latents`: the dataset's, or those in DIR"
+    verb.add_argument("--latents", nargs="?", type=Path, const=Path(), metavar="DIR", help=cached)
     verb.add_argument("--shard", action="store_true", help="several ranks: spread the parameters too (FSDP2)")
     here = "here: this process, or those that torchrun starts (default); ray: Ray Train starts them"
     verb.add_argument("--on", choices=("here", "ray"), default="here", help=here)
@@ -140,6 +142,7 @@ def _train(asked: argparse.Namespace) -> int:
         seed=asked.seed,
         shard=asked.shard,
         wandb_project=asked.wandb,
+        latents=asked.latents,
     )
     with LiveLine(sys.stderr, silent=asked.quiet) as line:
 

@@ -113,6 +113,11 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
         """Windows side by side: the `collate_fn` of a DataLoader."""
 
     @property
+    def where(self) -> str:
+        """Folder or address of the dataset."""
+        return self._folder.where
+
+    @property
     def n_clips(self) -> int:
         """Clips that are chosen and long enough; `n_too_short` others are chosen but not."""
         return len(self._rows)

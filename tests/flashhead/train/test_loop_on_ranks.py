@@ -13,9 +13,9 @@ from torch import Tensor
 from tests.flashhead.train.processes import on_ranks
 from tests.flashhead.train.tiny_runs import log, result, tiny
 from vividhead.flashhead.generate.talk_file import read_provenance
+from vividhead.flashhead.latents import codec
 from vividhead.flashhead.model import flops
 from vividhead.flashhead.model.flashhead import load_flashhead
-from vividhead.flashhead.train import parts
 from vividhead.flashhead.train.loop import Order, Trained, train
 from vividhead.flashhead.train.ranks import joined
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 def quick() -> None:
     """In a process of its own: less of what no test here looks at."""
-    flops.MATMUL_SIDE, parts.FITTED_ON = {"cpu": 64}, 20
+    flops.MATMUL_SIDE, codec.FITTED_ON = {"cpu": 64}, 20
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
     dataset/latents/<model>-<digest>/
       cache.json                  what made it; its digest is in the folder's name
+      Codec_Linear/               nano's codec, with which a run that reads the cache decodes
       shards/train-000000-000.tar <clip_id>.safetensors: windows, stills, and where windows show face and mouth
       latents.parquet             a row for each kept clip: where its numbers lie, or why there are none; written last
       ledger/                     which groups of clips are done

@@ -116,6 +116,7 @@ class LatentDataset(WindowDataset[LatentSample, LatentBatch]):
         seed: int = 0,
         where: "str | Callable[[pandas.DataFrame], pandas.Series[bool]] | None" = None,
         filters: str | None = None,
+        split: str | None = None,
         columns: Sequence[str] = (),
         landmarks: bool = True,
         portraits: bool = False,
@@ -133,7 +134,8 @@ class LatentDataset(WindowDataset[LatentSample, LatentBatch]):
         self.cache, self.identity = Path(cache), read_identity(Path(cache))
         super().__init__(
             path, self.identity.plan.on_grid(plan), members_read(landmarks), seed=seed, where=where, filters=filters,
-            columns=columns, shuffle_bytes=shuffle_bytes, endless=endless, skip_log=skip_log, rank=rank, world=world,
+            split=split, columns=columns, shuffle_bytes=shuffle_bytes, endless=endless, skip_log=skip_log, rank=rank,
+            world=world,
         )  # fmt: skip
         self._check_geometry()
         check_fresh(self.identity, shards_of(self._folder.manifest()), self.cache, remedy)

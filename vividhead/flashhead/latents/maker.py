@@ -14,11 +14,12 @@ from vividhead import manifest
 from vividhead.contain import Fault, Outcome
 from vividhead.errors import DatasetError, UsageError
 from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.latents.codec import fitted, source_of
+from vividhead.flashhead.latents.codec import fitted, load_from, source_of
 from vividhead.flashhead.latents.identity import CODE_VERSION, FILE, FOLDER, TABLE, Identity, folder_of, shards_of
 from vividhead.flashhead.latents.plan import LatentPlan
 from vividhead.flashhead.latents.table import CACHED, FAILED, SYNC, latents_table
 from vividhead.flashhead.latents.unit import MEMBERS, STAGE, LatentJob, LatentUnit
+from vividhead.flashhead.model.codecs import LinearCodec
 from vividhead.ledger import Ledger, sole_writer, write_atomically
 from vividhead.loader.checks import check_side, packed_side_px
 from vividhead.loader.folder import Folder
@@ -106,6 +107,8 @@ def make_latents(order: Order, told: Told = lambda text: None) -> Made:
             entry=order.entry,
         )  # fmt: skip
         write_atomically(cache / FILE, identity.text().encode())
+        if isinstance(codec := load_from(source.folder, order.config), LinearCodec):
+            codec.save(cache)  # so that a run that reads the cache decodes with the same
         ledger = Ledger(cache)
         units = groups(rows)
         todo = _todo(ledger, units, order.retry_failed)

@@ -1,6 +1,5 @@
 """What a model's weights are when its training begins: fresh, a FlashHead's, or as far as shapes allow Wan's."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,8 +11,7 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.checkpoint import CheckpointError, config_in, import_dit
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.fresh import initialise
-from vividhead.flashhead.train.windows import Windows
-from vividhead.loader import Batch, ShardDataset, batched
+from vividhead.flashhead.train.feeding import Encoder, Training, first_windows
 
 LOOKED_AT = 64
 """Windows from which a prior is measured."""
@@ -25,13 +23,11 @@ def fresh(config: FlashHeadConfig, seed: int) -> Dit:
     return initialise(Dit(config), seed)
 
 
-def look_around(dit: Dit, training: ShardDataset, encode: Callable[[Batch], Windows]) -> None:
+def look_around(dit: Dit, training: Training, encode: Encoder) -> None:
     """Measure how far clips are from their portraits, for a fresh model that begins there. The same on every rank."""
     if dit.prior is None:
         return
-    reader = training.reader()
-    samples = [training.sample_at(position, reader) for position in range(min(LOOKED_AT, training.n_windows))]
-    windows = encode(batched(samples))
+    windows = first_windows(training, encode, LOOKED_AT)
     dit.prior.measured(windows.latents_BKCTHW[:, 0], windows.reference_BCTHW)
 
 

@@ -1,17 +1,27 @@
 """What the loop is fed with: windows to learn from and those held out, and how they become latents and features."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
+from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.held_out import held_out, plan_of
+from vividhead.flashhead.latents.feed import cached_windows
+from vividhead.flashhead.latents.identity import check_codec, check_plan, command, found_cache
+from vividhead.flashhead.latents.loader import LatentBatch, LatentDataset
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
+from vividhead.flashhead.train.variety import varied
 from vividhead.flashhead.train.windows import Windows, encoded
 from vividhead.loader import Batch, ShardDataset
+from vividhead.loader.windows import B, S, WindowDataset
+
+Training = ShardDataset | LatentDataset
+Next = Callable[[], Windows]
 
 
 class Asked(Protocol):
@@ -37,8 +47,15 @@ class Asked(Protocol):
     def seed(self) -> int:
         """Of the order of windows."""
 
+    @property
+    def latents(self) -> Path | None:
+        """The cache that windows are read from; None: pictures are decoded. `ANY_CACHE`: the dataset's one."""
 
-def datasets(asked: Asked) -> tuple[ShardDataset, ShardDataset | None]:
+
+ANY_CACHE = Path()
+
+
+def datasets(asked: Asked) -> tuple[Training, ShardDataset | None]:
     """Windows to learn from, without end, and those held out; None where there is but one clip."""
     config = asked.config
     if asked.stage == 1:  # windows may overlap: the more beginnings, the better
@@ -46,11 +63,21 @@ def datasets(asked: Asked) -> tuple[ShardDataset, ShardDataset | None]:
     else:
         plan = plan_of(config, config.stage2.chunks)
     names = held_out(asked.dataset, config, config.data.held_out)
-    training = ShardDataset(
-        asked.dataset, plan, side_px=config.stream.side_px, seed=asked.seed, landmarks=asked.stage == 1,
-        where=lambda rows: ~rows.clip_id.isin(names), endless=True, shuffle_bytes=config.data.shuffle_mb * 1_000_000,
-        skip_log=asked.run / f"stage{asked.stage}" / "skipped.jsonl",
-    )  # fmt: skip
+    training: Training
+    if asked.latents is None:
+        training = ShardDataset(
+            asked.dataset, plan, side_px=config.stream.side_px, seed=asked.seed, landmarks=asked.stage == 1,
+            where=lambda rows: ~rows.clip_id.isin(names), endless=True, skip_log=_skip_log(asked),
+            shuffle_bytes=config.data.shuffle_mb * 1_000_000,
+        )  # fmt: skip
+    else:
+        training = LatentDataset(
+            asked.dataset, plan, cache=_cache(asked, asked.latents), remedy=command(asked.dataset, config),
+            seed=asked.seed, landmarks=asked.stage == 1, portraits=asked.stage == 2,
+            where=lambda rows: ~rows.clip_id.isin(names), endless=True, skip_log=_skip_log(asked),
+            shuffle_bytes=config.data.shuffle_mb * 1_000_000,
+        )  # fmt: skip
+        check_plan(training.identity, config, training.cache, command(asked.dataset, config))
     if not names:
         return training, None
     return training, ShardDataset(
@@ -59,17 +86,62 @@ def datasets(asked: Asked) -> tuple[ShardDataset, ShardDataset | None]:
     )  # fmt: skip
 
 
+def _skip_log(asked: Asked) -> Path:
+    return asked.run / f"stage{asked.stage}" / "skipped.jsonl"
+
+
+def _cache(asked: Asked, named: Path) -> Path:
+    data = asked.config.data
+    if data.mirrored or data.recoloured:
+        raise UsageError(
+            f"data.mirrored {data.mirrored:g} and data.recoloured {data.recoloured:g} change pictures, and cached "
+            "latents have none: set both to 0 in a configuration of your own, or train without --latents"
+        )
+    return found_cache(Path(asked.dataset), asked.config) if named == ANY_CACHE else named
+
+
+def check_latents(training: Training, config: FlashHeadConfig, codec: VideoCodec) -> None:
+    """DatasetError where cached latents are not those of the codec that a run has."""
+    if isinstance(training, LatentDataset):
+        check_codec(training.identity, codec, training.cache, command(training.where, config))
+
+
+def feed(training: Training, encode: "Encoder", config: FlashHeadConfig, batch: int, seed: int) -> Next:
+    """What gives batch after batch as updates see them: pictures varied and encoded, or latents as cached."""
+    workers, pin_memory = config.data.workers, encode.device.type == "cuda"
+    if isinstance(training, LatentDataset):
+        cached = training.loader(batch, workers=workers, pin_memory=pin_memory)
+        return lambda: encode(next(cached))
+    films = training.loader(batch, workers=workers, pin_memory=pin_memory)
+    return lambda: encode(varied(next(films), config.data, seed))
+
+
+def first_windows(training: Training, encode: "Encoder", count: int) -> Windows:
+    """The first windows of the order, as they are; reading does not move on."""
+    if isinstance(training, LatentDataset):
+        return encode(_first(training, count))
+    return encode(_first(training, count))
+
+
+def _first(training: WindowDataset[S, B], count: int) -> B:
+    reader = training.reader()
+    return training.batch_of([training.sample_at(at, reader) for at in range(min(count, training.n_windows))])
+
+
 class Encoder:
-    """Batches of pictures and sound to latents and features."""
+    """Batches of pictures and sound, or of cached latents and sound, to latents and features."""
 
     def __init__(self, config: FlashHeadConfig, codec: VideoCodec, audio: AudioEncoder, device: torch.device) -> None:
         """Codec and audio encoder are on the device."""
-        self._config, self._codec, self._audio, self._device = config, codec, audio, device
+        self._config, self._codec, self._audio, self.device = config, codec, audio, device
 
-    def __call__(self, batch: Batch) -> Windows:
+    def __call__(self, batch: Batch | LatentBatch) -> Windows:
         """On the device."""
-        moved = batch.to(self._device, non_blocking=True)
-        windows = encoded(moved, self._config, self._codec, self._audio)
+        moved = batch.to(self.device, non_blocking=True)
+        if isinstance(moved, LatentBatch):
+            windows = cached_windows(moved, self._config, self._audio, next(self._codec.buffers()).dtype)
+        else:
+            windows = encoded(moved, self._config, self._codec, self._audio)
         if self._config.stage1.shuffled_audio:
             windows = replace(windows, context_BKFWLC=windows.context_BKFWLC.roll(1, 0))
         return windows

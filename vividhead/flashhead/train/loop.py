@@ -24,7 +24,7 @@ from vividhead.flashhead.model.codecs import LinearCodec, VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flops import forward_pass, matmul_flops_per_s
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan, look_around
-from vividhead.flashhead.train.feeding import Encoder, datasets
+from vividhead.flashhead.train.feeding import Encoder, Training, check_latents, datasets, feed
 from vividhead.flashhead.train.logs import Log
 from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec, room_for
 from vividhead.flashhead.train.ranks import from_first, joined, whole
@@ -33,7 +33,6 @@ from vividhead.flashhead.train.saving import Checkpoints
 from vividhead.flashhead.train.stopping import STOP_FILE, stop_asked
 from vividhead.flashhead.train.updates import Stage, Stage1, Stage2, Surroundings
 from vividhead.flashhead.train.validation import Validation
-from vividhead.flashhead.train.variety import varied
 from vividhead.loader import ShardDataset
 
 CHECKPOINT = "checkpoint"
@@ -57,6 +56,8 @@ class Order:
     seed: int = 0
     shard: bool = False
     wandb_project: str | None = None
+    latents: Path | None = None
+    """A cache to read windows from, `feeding.ANY_CACHE` for the dataset's one; None: pictures are decoded."""
 
     @property
     def stage1_result(self) -> Path:
@@ -89,7 +90,9 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         from_first(lambda: claim(order.run, folder, config))
         training, validation = datasets(order)
         from_first(lambda: fit_codec(config, order, training))
-        codec, audio = codec_for(config, order).to(device), audio_for(config, order).to(device)
+        codec = codec_for(config, order)
+        check_latents(training, config, codec)
+        codec, audio = codec.to(device), audio_for(config, order).to(device)
         around = Surroundings(
             config=config, place=place, device=device, seed=order.seed, codec=codec, shard=order.shard
         )
@@ -100,14 +103,14 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         if step == 0 and order.stage == 1 and order.begin_from is None:
             look_around(stage.dit, training, encode)
         judged = Validation(validation, config, codec, encode, device) if validation else None
-        batches = training.loader(stage.batch, workers=config.data.workers, pin_memory=device.type == "cuda")
+        following = feed(training, encode, config, stage.batch, order.seed)
         pass_flops, peak = forward_pass(config).flops, matmul_flops_per_s(device, around.compute or torch.float32)
         with Log(
             folder, place, resumed_step=step or None, peak_flops_per_s=peak, wandb_project=order.wandb_project
         ) as log:
             began = time.monotonic()
             while step < stage.steps and not stop.agreed():
-                figures = stage.update(lambda: encode(varied(next(batches), config.data, order.seed)), step)
+                figures = stage.update(following, step)
                 flops = stage.forward_passes(step) * stage.batch * pass_flops
                 log.add(figures, samples=stage.batch * stage.batches, flops=flops)
                 step += 1
@@ -158,7 +161,7 @@ def _due(step: int, every: int) -> bool:
     return step % every == 0
 
 
-def _resumed(checkpoints: Checkpoints, stage: Stage, training: ShardDataset) -> int:
+def _resumed(checkpoints: Checkpoints, stage: Stage, training: Training) -> int:
     newest = checkpoints.newest()
     if newest is None:
         return 0
@@ -169,7 +172,7 @@ def _resumed(checkpoints: Checkpoints, stage: Stage, training: ShardDataset) -> 
     return restored.step
 
 
-def _save(checkpoints: Checkpoints, stage: Stage, training: ShardDataset, step: int) -> None:
+def _save(checkpoints: Checkpoints, stage: Stage, training: Training, step: int) -> None:
     skipped = {name: patience.skipped for name, patience in stage.patience.items()}
     extra = {"data": dict(training.state_dict()), "skipped": skipped}
     checkpoints.save(step, stage.modules, stage.optimizers, extra)

@@ -7,15 +7,14 @@ import torch
 
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml
+from vividhead.flashhead.latents.codec import fit
+from vividhead.flashhead.latents.loader import LatentDataset
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
-from vividhead.flashhead.model.codecs import VideoCodec, fit_linear, linear, load_codec
+from vividhead.flashhead.model.codecs import VideoCodec, linear, load_codec
 from vividhead.flashhead.model.dit import Dit
-from vividhead.flashhead.train.windows import as_video
+from vividhead.flashhead.train.feeding import Training
 from vividhead.ledger import storage_error, write_atomically
-from vividhead.loader import ShardDataset
 
-FITTED_ON = 200
-"""Windows that the linear codec is fitted on."""
 BYTES_A_PARAMETER = {1: 20, 2: 44}
 """Float32 values, gradients, two moments and an average; in stage 2 of two networks, and the teacher's values."""
 _TOML = ".toml"
@@ -60,16 +59,13 @@ def claim(run: Path, folder: Path, config: FlashHeadConfig) -> None:
     write_atomically(own, as_toml(config).encode())
 
 
-def fit_codec(config: FlashHeadConfig, places: Places, training: ShardDataset) -> None:
-    """Fit nano's codec on what is learned from, once for a run; the published ones are there."""
+def fit_codec(config: FlashHeadConfig, places: Places, training: Training) -> None:
+    """Fit nano's codec on what is learned from, once for a run, or take a cache's; the published ones are there."""
     folder = _codec_folder(config, places)
     if config.codec.kind != "linear" or _is_fitted(folder):
         return
-    reader = training.reader()
-    count = min(FITTED_ON, training.n_windows)
-    samples = (training.sample_at(position, reader) for position in range(count))
-    videos = (as_video(sample.video_THWC[None], torch.float32)[0] for sample in samples)
-    fit_linear(videos, config.codec.stride_frames, config.codec.stride_px, config.dit.latent_channels).save(folder)
+    codec = linear.load_linear(training.cache) if isinstance(training, LatentDataset) else fit(training, config)
+    codec.save(folder)
 
 
 def codec_for(config: FlashHeadConfig, places: Places) -> VideoCodec:

@@ -9,6 +9,7 @@ from torch import nn
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.flashhead.config import load_config
+from vividhead.flashhead.latents.plan import STILL_LATENTS
 from vividhead.flashhead.model.codecs import VideoCodec, load_codec, random_codec
 from vividhead.flashhead.model.codecs.linear import frequency_codec
 from vividhead.flashhead.model.codecs.ltx import random_ltx
@@ -45,6 +46,16 @@ def test_a_beginning_encodes_to_the_beginning(codec: VideoCodec) -> None:
         changed = codec.encode(video)
     torch.testing.assert_close(changed[:, :, :2], beginning, rtol=1e-4, atol=1e-4)
     assert (changed[:, :, 2] - whole[:, :, 2]).abs().max() > 0.01
+
+
+def test_latents_of_a_still_repeat_from_where_a_cache_leaves_them_out(codec: VideoCodec) -> None:
+    picture = clips(codec, 1, 1)
+    stored = STILL_LATENTS.get(codec.kind, 5)
+    with torch.inference_mode():
+        whole = codec.encode(picture.expand(-1, -1, 1 + 4 * codec.stride_frames, -1, -1))
+        part = codec.encode(picture.expand(-1, -1, 1 + (stored - 1) * codec.stride_frames, -1, -1))
+    repeated = torch.cat((part, part[:, :, -1:].expand(-1, -1, 5 - stored, -1, -1)), 2)
+    torch.testing.assert_close(repeated, whole, rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_is_the_same_alone_and_in_any_batch(codec: VideoCodec) -> None:
