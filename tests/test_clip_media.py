@@ -60,7 +60,8 @@ def clip_media(n_frames: int = 10, n_samples: int | None = None) -> tuple[Buffer
     clip = make_clip(make_segment(source), 100, 100 + n_frames)
     faces = [cut_face(Planes(SHADES[0][k % 7]), FACE) for k in range(n_frames)]
     boxes = [FACE] * n_frames
-    return BufferedClipMedia(clip, source, boxes, lambda: faces, [0, 5], [], [], sound, lambda: None), asked
+    size = source.width_px or 0, source.height_px or 0
+    return BufferedClipMedia(clip, size, boxes, lambda: faces, [0, 5], [], [], sound), asked
 
 
 def test_a_clip_holds_boxes_squares_and_the_size_of_its_source() -> None:
@@ -90,7 +91,9 @@ def test_faces_are_cut_once_and_only_when_a_picture_is_asked_for() -> None:
         times.append(len(times))
         return [cut_face(ramp(), FACE)] * 2
 
-    media = BufferedClipMedia(clip, source, [FACE] * 2, cut, [0], [], [], lambda a, b: np.zeros(0, np.float32), int)
+    media = BufferedClipMedia(
+        clip, (1280, 720), [FACE] * 2, cut, [0], [], [], lambda a, b: np.zeros(0, np.float32), int
+    )
     assert len(media.box_xyxy_px_T4) == 2 and times == []
     assert len(list(media.faces())) == 2 and len(media.crop_xyxy_px_T4) == 2 and times == [0]
 
@@ -128,3 +131,12 @@ def test_the_mesh_is_made_once_over_all_crops_and_only_when_asked_for(monkeypatc
     assert media.landmarks_TNC.shape == (10, 478, 3)
     assert media.landmarks_TNC[:, 0, 0].tolist() == [256 + k for k in range(10)]
     assert media.has_mesh and seen == [*range(10), -1]
+
+
+def test_a_mesh_that_is_known_is_taken_and_no_picture_asked_for() -> None:
+    clip = make_clip(make_segment(make_source()), 0, 2)
+    known = np.ones((2, 478, 3), np.float32)
+    media = BufferedClipMedia(
+        clip, (1280, 720), [FACE] * 2, list, [0], [], [], lambda a, b: np.zeros(0, np.float32), mesh=lambda crops: known
+    )
+    assert media.landmarks_TNC is known

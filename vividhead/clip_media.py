@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vividhead.faces import FaceMesh
 from vividhead.media.decode import Planes, rgb_from_i420
-from vividhead.records import SAMPLES_PER_FRAME, Box, Clip, Source
+from vividhead.records import SAMPLES_PER_FRAME, Box, Clip
 from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, OtherFace
 
 
@@ -33,25 +33,34 @@ def cut_face(picture: Planes, box: Box) -> FaceCrop:
     return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side)
 
 
+def mesh_of(crops: Iterator[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """The mesh (T, 478, 3) of crops that follow one another."""
+    with FaceMesh() as mesh:
+        return np.stack(list(mesh.points(crops)))
+
+
 class BufferedClipMedia:
-    """`score.ClipMedia` over face crops cut while decoding. See there for what each property means."""
+    """`score.ClipMedia` over face crops in memory. See there for what each property means."""
 
     def __init__(
         self,
         clip: Clip,
-        source: Source,
+        size_px: tuple[int, int],
         boxes: Sequence[Box],
         faces: Callable[[], Sequence[FaceCrop]],
         detected_frames: Sequence[int],
         others: Sequence[OtherFace],
         speech_spans_s: Sequence[tuple[float, float]],
         sound: Callable[[int, int], NDArray[np.float32]],
-        beat: Callable[[], None],
+        beat: Callable[[], None] = lambda: None,
+        mesh: Callable[[Iterator[NDArray[np.uint8]]], NDArray[np.float32]] = mesh_of,
     ) -> None:
-        """Take the clip's boxes, and ways to what is dear: its crops, its sound by (start, end) in source frames."""
+        """Take the clip's boxes, and ways to what is dear: its crops, its sound by (start, end) in source frames.
+
+        `size_px` is the source's width and height; `mesh` makes the mesh of the crops, or gives one that is known.
+        """
         self.clip = clip
-        self.source_width_px = source.width_px or 0
-        self.source_height_px = source.height_px or 0
+        self.source_width_px, self.source_height_px = size_px
         self.detected_frames = detected_frames
         self.others = others
         self.speech_spans_s = speech_spans_s
@@ -60,6 +69,7 @@ class BufferedClipMedia:
         self._crops: Sequence[FaceCrop] | None = None
         self._sound = sound
         self._beat = beat
+        self._mesh_of = mesh
         self._mesh: NDArray[np.float32] | None = None
         self._audio: NDArray[np.float32] | None = None
 
@@ -78,8 +88,7 @@ class BufferedClipMedia:
     @property
     def landmarks_TNC(self) -> NDArray[np.float32]:
         if self._mesh is None:
-            with FaceMesh() as mesh:
-                self._mesh = np.stack(list(mesh.points(crop for _, crop in self.faces())))
+            self._mesh = self._mesh_of(crop for _, crop in self.faces())
         return self._mesh
 
     @property

@@ -78,8 +78,9 @@ class Work:
         start_s, end_s = clip.start_s_in_source, clip.end_s_in_source
         heard = self.scan.speech_s_in_source
         speech = [(max(a, start_s) - start_s, min(b, end_s) - start_s) for a, b in heard if a < end_s and b > start_s]
+        size_px = self.source.width_px or 0, self.source.height_px or 0
         return BufferedClipMedia(
-            clip, self.source, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
+            clip, size_px, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
             lambda start, end: sound(self.path, self.source, start, end), self.beat,
         )  # fmt: skip
 

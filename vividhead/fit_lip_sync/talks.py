@@ -100,11 +100,12 @@ def clips_of(path: Path) -> Iterator[BufferedClipMedia]:
     segment = Segment(segment_id="", source_id=source.source_id, start_frame=0, end_frame=source.n_frames)
     watcher = Watcher(options.track, FaceDetector(options.track.min_confidence))
     cutters: dict[int, ClipCutter[FaceCrop]] = {}
+    size = source.width_px or 0, source.height_px or 0
 
     def media(draft: Draft[FaceCrop] | None, track: int) -> Iterator[BufferedClipMedia]:
         if draft is not None and len(draft.boxes) >= options.clips.min_s * GRID_FPS:
             clip, hear = clip_of(draft, segment, track, shot=0), _sound(path, source)
-            yield BufferedClipMedia(clip, source, draft.boxes, partial(list, draft.faces), [], [], [], hear, beat)
+            yield BufferedClipMedia(clip, size, draft.boxes, partial(list, draft.faces), [], [], [], hear, beat)
 
     for seen in watcher.watch(pictures(path, source, 0, source.n_frames, options.track.max_picture_gap_s)):
         for track in [t for t in cutters if t not in seen.boxes]:
@@ -112,7 +113,6 @@ def clips_of(path: Path) -> Iterator[BufferedClipMedia]:
         if seen.picture is None:
             continue
         for track, box in seen.boxes.items():
-            size = source.width_px or 0, source.height_px or 0
             cutter = cutters.setdefault(track, ClipCutter(options.clips, *size))
             yield from media(cutter.add(seen.frame, box, partial(cut_face, Planes(seen.picture), box)), track)
     for track, cutter in cutters.items():

@@ -73,6 +73,15 @@ def test_random_weights_are_said_loudly(tmp_path: Path) -> None:
     assert "RANDOM WEIGHTS: a trial that means nothing" in tags["comment"]
 
 
+def test_the_teachers_steps_are_said(tmp_path: Path) -> None:
+    taught = replace(LEARNT, teacher=True)
+    with TalkFile(tmp_path / "talk.mp4", SIDE_PX, taught) as talk:
+        add(talk, 2)
+    assert read_provenance(tmp_path / "talk.mp4") == taught
+    with av.open(str(tmp_path / "talk.mp4")) as container:
+        assert "checkpoint 0123456789abcdef, twenty guided steps." in container.metadata["comment"]
+
+
 def test_other_films_are_no_talks(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
     assert read_provenance(path) is None

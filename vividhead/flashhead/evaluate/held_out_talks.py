@@ -135,7 +135,7 @@ def generate(
     order = [held[(which + 1 + k) % len(held)] for k in range(len(held))]
     stream = Engine(model, teacher=teacher).open(clips.portrait_HWC(held[which], side), seed, as_it_is=True)
     meter, done = BoundaryMeter(), 0
-    with TalkFile(path, side, provenance_of(model, seed)) as film:
+    with TalkFile(path, side, provenance_of(model, seed, teacher)) as film:
         for chunk in spoken(stream, clips.in_turns(order, n_samples)):
             film.add(chunk.frames_THWC, chunk.pcm_S)
             meter.add(chunk.frames_THWC)

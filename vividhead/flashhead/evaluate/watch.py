@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.clip_media import FaceCrop, cut_face
+from vividhead.clip_media import BufferedClipMedia, FaceCrop, cut_face
 from vividhead.errors import MediaError
 from vividhead.faces import MESH_POINTS, FaceDetector, FaceMesh, hushed
 from vividhead.flashhead.evaluate.records import Reading, field_of, unmeasurable
@@ -23,8 +23,8 @@ from vividhead.ingest import examine
 from vividhead.media import pictures, sound
 from vividhead.media.decode import Planes, rgb_from_i420
 from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
-from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME, Clip, Listed, Measurement, Source
-from vividhead.score import FACE_CROP_SCALE, OtherFace, loaded_score, measure
+from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME, Box, Clip, Listed, Measurement, Source
+from vividhead.score import FACE_CROP_SCALE, loaded_score, measure
 from vividhead.track import Sighting, smoothed_box
 
 SHEET_PICTURES, SHEET_PX = 8, 160
@@ -70,44 +70,33 @@ class Watched:
     def score(self, name: str, audio_S: NDArray[np.float32], start: int, end: int) -> Measurement:
         """A score that needs mesh and sound alone, on frames `[start, end)` held against this sound."""
         heard_S = audio_S[start * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME]
-        return measure(name, _Stretch(self.source, start, self.landmarks_TNC[start:end], heard_S, ()))
+        return measure(name, _stretch(self.source, start, self.landmarks_TNC[start:end], heard_S))
 
 
-class _Stretch:
-    """`score.ClipMedia` of some frames; see there for what each property means."""
+def _stretch(
+    source: Source, start: int, landmarks_TNC: NDArray[np.float32], audio_S: NDArray[np.float32],
+    crops: Sequence[FaceCrop] = (),
+) -> BufferedClipMedia:  # fmt: skip
+    """Some frames as scores see a clip: their mesh and sound, and their crops where a score looks at pictures."""
+    size = source.width_px or 0, source.height_px or 0
+    end = start + len(landmarks_TNC)
+    clip = Clip(
+        clip_id=f"{source.source_id[:16]}-{start}-{end}", source_id=source.source_id, segment_id="talk", track=0,
+        shot=0, start_frame=start, end_frame=end, crop_xyxy_px=(0, 0, min(size), min(size)),
+    )  # fmt: skip
+    frames = range(len(landmarks_TNC))
+    return BufferedClipMedia(
+        clip, size, [_box_in(crop) for crop in crops], lambda: crops, frames, (), (), lambda start, end: audio_S,
+        mesh=lambda crops: landmarks_TNC,
+    )  # fmt: skip
 
-    others: Sequence[OtherFace] = ()
-    speech_spans_s: Sequence[tuple[float, float]] = ()
 
-    def __init__(
-        self, source: Source, start: int, landmarks_TNC: NDArray[np.float32], audio_S: NDArray[np.float32],
-        crops: Sequence[FaceCrop],
-    ) -> None:  # fmt: skip
-        """Take the frames' mesh and sound, and their crops where a score looks at pictures."""
-        self.landmarks_TNC, self.audio_S, self._crops = landmarks_TNC, audio_S, crops
-        self.source_width_px, self.source_height_px = source.width_px or 0, source.height_px or 0
-        side = min(self.source_width_px, self.source_height_px)
-        end = start + len(landmarks_TNC)
-        self.clip = Clip(
-            clip_id=f"{source.source_id[:16]}-{start}-{end}", source_id=source.source_id, segment_id="talk", track=0,
-            shot=0, start_frame=start, end_frame=end, crop_xyxy_px=(0, 0, side, side),
-        )  # fmt: skip
-        self.detected_frames: Sequence[int] = range(len(landmarks_TNC))
-        crop_T4 = self.crop_xyxy_px_T4
-        margin_T1 = (crop_T4[:, 2:3] - crop_T4[:, 0:1]) * (1 - 1 / FACE_CROP_SCALE) / 2
-        self.box_xyxy_px_T4 = crop_T4 + margin_T1 * np.array((1, 1, -1, -1), np.float32)
-
-    @property
-    def crop_xyxy_px_T4(self) -> NDArray[np.float32]:
-        squares = [(c.x0_px, c.y0_px, c.x0_px + c.side_px, c.y0_px + c.side_px) for c in self._crops]
-        return np.array(squares, np.float32).reshape(-1, 4)
-
-    def face_HWC(self, frame: int) -> NDArray[np.uint8]:
-        return rgb_from_i420(self._crops[frame].i420)
-
-    def faces(self, step: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        for frame in range(0, len(self._crops), step):
-            yield frame, self.face_HWC(frame)
+def _box_in(crop: FaceCrop) -> Box:
+    """The face box that a crop was cut around."""
+    margin = crop.side_px * (1 - 1 / FACE_CROP_SCALE) / 2
+    x0, y0 = crop.x0_px + margin, crop.y0_px + margin
+    side = crop.side_px - 2 * margin
+    return x0, y0, x0 + side, y0 + side
 
 
 def watch(path: Path, minutes: float) -> Watched:
@@ -131,7 +120,8 @@ def watch(path: Path, minutes: float) -> Watched:
                 landmarks.append(seen_TNC)
                 if len(crops) == GRID_FPS:
                     cut = [crop for crop in crops if crop is not None]
-                    seconds.append(_second(_Stretch(source, start, seen_TNC, heard_S, cut)))
+                    is_whole = len(cut) == GRID_FPS
+                    seconds.append(_second(_stretch(source, start, seen_TNC, heard_S, cut), is_whole))
     return Watched(
         source=source, landmarks_TNC=np.concatenate(landmarks), audio_S=audio_S, seconds=tuple(seconds),
         sheet=tuple(sheet),
@@ -184,9 +174,8 @@ def _mesh_of(mesh: FaceMesh, crops: Sequence[FaceCrop | None]) -> NDArray[np.flo
     return np.stack([nothing if crop is None else next(seen) for crop in crops])
 
 
-def _second(stretch: _Stretch) -> Second:
+def _second(stretch: BufferedClipMedia, is_whole: bool) -> Second:
     """A second with a picture missing counts as one in which nobody is seen."""
-    is_whole = len(stretch.crop_xyxy_px_T4) == GRID_FPS
     is_seen = is_whole and bool(np.isfinite(stretch.landmarks_TNC[GRID_FPS // 2, 0, 0]))
     return Second(
         start_s=stretch.clip.start_s_in_source,

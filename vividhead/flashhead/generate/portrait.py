@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vividhead.clips import still_crop
 from vividhead.errors import MediaError, UsageError, VividHeadError
 from vividhead.faces import FaceDetector
-from vividhead.flashhead.generate.still_clip import StillClip
+from vividhead.flashhead.generate.still_clip import still_clip
 from vividhead.media.planes import Planes
 from vividhead.media.still import FromRgb, read_still, resampled
 from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
@@ -166,7 +166,7 @@ def _faces(planes: Planes, options: Pipeline) -> list[Box]:
 
 def _measured(planes: Planes, own: Box, crop: tuple[int, int, int, int], others: list[float]) -> dict[str, Measurement]:
     """Score → its row. Raises VividHeadError where a score fails: that is no fault of the picture's."""
-    media = StillClip(planes, own, crop, others)
+    media = still_clip(planes, own, crop, others)
     rows = {name: measure(name, media) for name in PICTURE_SCORES}
     for name, row in rows.items():
         if row.status == "failed":

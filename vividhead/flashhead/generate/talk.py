@@ -67,7 +67,7 @@ def talk(
     total = None if length_s is None else math.ceil(length_s * GRID_FPS)
     began, n_frames = time.monotonic(), 0
     stream = Engine(model, teacher=teacher).open(face_HWC, seed, as_it_is=True)
-    with TalkFile(out, side, provenance_of(model, seed)) as film:
+    with TalkFile(out, side, provenance_of(model, seed, teacher)) as film:
         for chunk in spoken(stream, chain([first], blocks)):
             film.add(chunk.frames_THWC, chunk.pcm_S)
             n_frames += len(chunk.frames_THWC)
@@ -85,13 +85,14 @@ def _quietly_prepared(portrait: Path, side_px: int) -> Picture:
     raise refused
 
 
-def provenance_of(model: FlashHead, seed: int) -> Provenance:
+def provenance_of(model: FlashHead, seed: int, teacher: bool = False) -> Provenance:
     """What a generated file says of itself."""
     return Provenance(
         model=model.config.name,
         checkpoint_sha256=model.checkpoint_sha256,
         seed=seed,
         random_weights=model.random_weights,
+        teacher=teacher,
     )
 
 
