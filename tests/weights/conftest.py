@@ -14,7 +14,7 @@ import pytest
 
 from vividhead.weights import registry, report, verify
 from vividhead.weights.fetch import fetch
-from vividhead.weights.registry import File, Licence, Model
+from vividhead.weights.files import File, Licence, Model
 from weights.publisher import Publisher, publishing
 
 FREE = Licence(name="Apache-2.0", commercial=True)

@@ -8,8 +8,9 @@ digest(path)                      the sha256 for manifests and metadata
 """
 
 from vividhead.weights.fetched import digest
+from vividhead.weights.files import File, Licence, Model
 from vividhead.weights.folder import check_file, home, locate, missing_weights, refused_weights
-from vividhead.weights.registry import MODELS, File, Licence, Model, model
+from vividhead.weights.registry import MODELS, model
 
 __all__ = [
     "MODELS",

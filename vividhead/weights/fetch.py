@@ -9,8 +9,9 @@ from pathlib import Path
 
 from vividhead.errors import StorageError, UsageError, VividHeadError
 from vividhead.weights.fetched import into_place, record, recorded, sha256_of
+from vividhead.weights.files import File, Model
 from vividhead.weights.folder import fault_in, home, human, licence_line
-from vividhead.weights.registry import File, Model, model
+from vividhead.weights.registry import model
 from vividhead.weights.sources import Progress, part_of, source_of
 
 _ROOM_BYTES = 50_000_000  # left free beside what is fetched

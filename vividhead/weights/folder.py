@@ -7,7 +7,8 @@ import struct
 from pathlib import Path
 
 from vividhead.errors import VividHeadError
-from vividhead.weights.registry import File, Model, model
+from vividhead.weights.files import File, Model
+from vividhead.weights.registry import model
 
 _LENGTH_BYTES = 8
 _HEADER_LIMIT_BYTES = 100_000_000  # what the safetensors library itself accepts

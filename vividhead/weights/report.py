@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TextIO
 
 from vividhead.live_line import LiveLine
+from vividhead.weights.files import File, Model
 from vividhead.weights.folder import fault_in, home, human
-from vividhead.weights.registry import MODELS, File, Model
+from vividhead.weights.registry import MODELS
 
 COMMERCIAL = {True: "yes", False: "NO", None: "not settled"}
 """What is said of `Licence.commercial`."""

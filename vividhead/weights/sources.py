@@ -12,7 +12,7 @@ from typing import Protocol
 from vividhead.errors import StorageError, UsageError, VividHeadError
 from vividhead.weights.download import NotThereError, download
 from vividhead.weights.fetched import sha256_of
-from vividhead.weights.registry import File, Model
+from vividhead.weights.files import File, Model
 
 _HUB = "https://huggingface.co/"
 

@@ -6,8 +6,9 @@ from typing import Literal
 
 from vividhead.errors import VividHeadError
 from vividhead.weights.fetched import recorded, sha256_of
+from vividhead.weights.files import File, Model
 from vividhead.weights.folder import fault_in, home, human
-from vividhead.weights.registry import MODELS, File, Model, model
+from vividhead.weights.registry import MODELS, model
 
 State = Literal["published", "as fetched", "unproved", "missing", "wrong"]
 """`as fetched`: no digest is published, the file is as it was fetched. `unproved`: neither is known; size and header
