@@ -22,7 +22,8 @@ from vividhead.measure import Measured
 from vividhead.pipeline import Needs, Pipeline, Run, digest_of
 from vividhead.plain import from_plain
 from vividhead.policy import Policy, judge
-from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Segment, Source
+from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Reason, Segment, Source
+from vividhead.revoked import CODE, SOURCE_CODE, revoked
 from vividhead.scan import Scan
 
 STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
@@ -215,6 +216,7 @@ class Chain:
         self._transient: dict[tuple[str, str], Failure] = {}
         self._packable: set[str] = set()
         self._stamps: dict[str, str] = {}
+        self.revoked = revoked(Path(job.dataset))
 
     def ingest_units(self) -> list[Unit]:
         """Files not hashed and probed yet."""
@@ -232,13 +234,19 @@ class Chain:
         """
         self._packable = set(packed)
         found = [self._source(entry) for entry in self.listed]
-        self.sources = mark_duplicates(found)
+        self.sources = [self._unless_revoked(source) for source in mark_duplicates(found)]
         units: list[Unit] = []
         for source in self.sources:
             if source.outcome == "ready":
                 for segment in segments(source, self.job.pipeline):
                     units += self.advance(segment, source)
         return units
+
+    def _unless_revoked(self, source: Source) -> Source:
+        receipt = self.revoked.sources.get(source.source_id)
+        if receipt is None or source.outcome == "failed":
+            return source
+        return replace(source, outcome="rejected", code=SOURCE_CODE, detail=f"receipt {receipt}", duplicate_of=None)
 
     def _source(self, listed: Listed) -> Source:
         key = self._stamps[listed.uri] = ingest_key(listed, self.job.pipeline)
@@ -273,6 +281,8 @@ class Chain:
             return self._next(unit(stage="measure", key=base), state)
         exhaustive = pipeline.measure.exhaustive
         for clip in state.clips:
+            if self.revoked.receipt_of(clip) is not None:
+                continue
             if not wants_more(names, state.rows.get(clip.clip_id, {}), policy, exhaustive):
                 continue
             key = more_key(base, [policy.digest, *self._missing(state, clip.clip_id)])
@@ -336,6 +346,17 @@ class Chain:
             return []
         return self.advance(unit.segment, unit.source)
 
+    def is_packed(self, clip_id: str) -> bool:
+        """Are the clip's encoded bytes at hand?"""
+        key = pack_key(clip_id, self.job.pipeline)
+        return key in self._packable or is_encoded(self.ledger, key)
+
     def decision(self, state: SegmentState, clip_id: str) -> Decision:
-        """The policy's judgement of one clip, on what is measured."""
-        return judge(self.job.policy, clip_id, state.rows.get(clip_id, {}))
+        """The policy's judgement of one clip, on what is measured; before all rules comes whether it was revoked."""
+        judged = judge(self.job.policy, clip_id, state.rows.get(clip_id, {}))
+        clip = next(clip for clip in state.clips if clip.clip_id == clip_id) if self.revoked.clips else None
+        receipt = self.revoked.receipt_of(clip) if clip is not None else None
+        if receipt is None:
+            return judged
+        out = Reason(code=CODE, field="", value=None, limit=None, detail=f"receipt {receipt}")
+        return Decision(clip_id=clip_id, kept=False, reasons=(out, *judged.reasons))

@@ -27,8 +27,11 @@ from vividhead.records import Decision, Measurement, Source
 from vividhead.shard_set import publish_shards
 
 
-def publish(dataset: Path, chain: Chain, finished: bool) -> None:
-    """Write the tables; when the run is `finished`, the shards and the manifest too."""
+def publish(dataset: Path, chain: Chain, finished: bool, packed_only: bool = False) -> None:
+    """Write the tables; when the run is `finished`, the shards and the manifest too.
+
+    `packed_only`: leave kept clips that are not encoded yet to a later run; else there are none.
+    """
     states = [chain.segments[key] for key in _segment_order(chain)]
     _write(dataset / "sources.parquet", SOURCES, map(_source_row, chain.sources))
     _write(dataset / "segments.parquet", SEGMENTS, (_segment_row(s) for s in states))
@@ -47,6 +50,8 @@ def publish(dataset: Path, chain: Chain, finished: bool) -> None:
     )
     if finished:
         kept = [(s, c) for s, c, d in decisions if d.kept and c.clip_id not in s.clip_failures]
+        if packed_only:
+            kept = [(s, c) for s, c in kept if chain.is_packed(c.clip_id)]
         publish_shards(dataset, chain, kept)
 
 

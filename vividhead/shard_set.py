@@ -23,6 +23,7 @@ from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, tab
 from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, Clip, Measurement, Source
+from vividhead.revoked import Tombstone
 from vividhead.shards import BLOCK, END, Place, index, tar_bytes, tar_size, verified
 
 MB = 1_000_000
@@ -73,17 +74,27 @@ class _Sample:
     json_text: bytes
 
     @property
-    def tar_size(self) -> int:
+    def clip_id(self) -> str:
+        return self.clip.clip_id
+
+    @property
+    def tar_bytes(self) -> int:
         return sum(tar_size(m["bytes"]) for m in self.members.values())
 
 
 def publish_shards(dataset: Path, chain: Chain, kept: Sequence[tuple[SegmentState, Clip]]) -> None:
     """Write the shards that differ from those there, swap them in, then the manifest, then drop what is left over."""
     pipeline, ledger = chain.job.pipeline, chain.ledger
-    samples = sorted((_sample(ledger, pipeline, s, c) for s, c in kept), key=lambda s: _draw(pipeline.seed, s.clip))
-    planned = _plan(samples, pipeline.pack.shard_mb * MB)
+    samples: list[_Sample | Tombstone] = [_sample(ledger, pipeline, s, c) for s, c in kept]
+    samples += [stone for stone in chain.revoked.clips if stone.tar_bytes]
+    samples.sort(key=lambda s: _draw(pipeline.seed, s.clip_id))
     folder = dataset / "shards"
-    paths = [folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar" for number in range(len(planned))]
+    paths, planned = [], []
+    for number, planned_group in enumerate(_plan(samples, pipeline.pack.shard_mb * MB)):
+        group = [sample for sample in planned_group if isinstance(sample, _Sample)]
+        if group:  # else all that was in it is revoked: the others keep their numbers
+            paths.append(folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar")
+            planned.append(group)
     stale = [not _is_already(path, group) for path, group in zip(paths, planned, strict=True)]
     fresh = {
         path: folder / "new" / f"{_digest(group)}.tar"
@@ -133,9 +144,9 @@ def _digest(group: Sequence[_Sample]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _draw(seed: int, clip: Clip) -> str:
+def _draw(seed: int, clip_id: str) -> str:
     """Shuffles clips over shards, always alike: trainers read neighbours that are strangers."""
-    return hashlib.sha256(f"{seed}:{clip.clip_id}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}:{clip_id}".encode()).hexdigest()
 
 
 def _sample(ledger: Ledger, pipeline: Pipeline, state: SegmentState, clip: Clip) -> _Sample:
@@ -147,22 +158,22 @@ def _sample(ledger: Ledger, pipeline: Pipeline, state: SegmentState, clip: Clip)
     return _Sample(state, clip, {**record["members"], "json": about}, text)
 
 
-def _plan(samples: Sequence[_Sample], limit: int) -> list[list[_Sample]]:
-    """Fill shards in order; one that would pass `limit` bytes is closed before."""
-    groups: list[list[_Sample]] = []
+def _plan(samples: "Sequence[_Sample | Tombstone]", limit: int) -> "list[list[_Sample | Tombstone]]":
+    """Fill shards in order; one that would pass `limit` bytes is closed before. What was revoked keeps its room."""
+    groups: list[list[_Sample | Tombstone]] = []
     used = 0
     for sample in samples:
-        if not groups or used + sample.tar_size > limit:
+        if not groups or used + sample.tar_bytes > limit:
             groups.append([])
             used = len(END)
         groups[-1].append(sample)
-        used += sample.tar_size
+        used += sample.tar_bytes
     return groups
 
 
 def _is_already(path: Path, group: Sequence[_Sample]) -> bool:
     """Does the shard at `path` hold just this group, in this order, with these bytes?"""
-    if not path.is_file() or path.stat().st_size != sum(s.tar_size for s in group) + len(END):
+    if not path.is_file() or path.stat().st_size != sum(s.tar_bytes for s in group) + len(END):
         return False
     expected = [(f"{s.clip.clip_id}.{m}", s.members[m]) for s in group for m in MEMBERS]
     there = list(index([path]).items())

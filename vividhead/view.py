@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vividhead import manifest
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError
+from vividhead.revoked import check_manifest, revoked
 
 if TYPE_CHECKING:
     import pandas
@@ -66,6 +67,7 @@ class Dataset:
         """Name and bytes of a kept clip's members, read by offset from its shard."""
         if self._kept is None:
             self._kept = {row["clip_id"]: row for row in self.table("manifest").to_pylist()}
+            check_manifest(str(self.path), list(self._kept), revoked(self.path))
         row = self._kept.get(clip_id)
         if row is None:
             raise DatasetError(f"{clip_id} is no kept clip of {self.path}")

@@ -60,7 +60,7 @@ def test_a_second_of_silence_says_who_saw_it(whole: Whole, film: Film) -> None:
 
 
 def test_what_is_no_footage_and_what_is_there_twice_says_so(whole: Whole, film: Film) -> None:
-    assert "not a readable video file" in told(explain(whole.dataset, film.empty.name))
+    assert "failed.empty: the file has no bytes" in told(explain(whole.dataset, film.empty.name))
     story = explain(whole.dataset, str(film.twin))
     assert story["source"]["outcome"] == "duplicate" and story["source"]["duplicate_of"]
     assert "duplicate.bytes" in told(explain(whole.dataset, f"{film.twin.name}@1"))

@@ -15,7 +15,7 @@ from vividhead.audit.findings import MOST_NAMED, Findings
 from vividhead.audit.verify import verify
 from vividhead.cli import main
 from vividhead.errors import DatasetError
-from vividhead.manifest import read
+from vividhead.manifest import parquet, read
 from vividhead.shipped import shipped
 from vividhead.testing.large_dataset import make_large_dataset
 
@@ -88,7 +88,7 @@ def test_a_forged_reason_is_found(dataset: Path, part: str) -> None:
     low = next(i for i, r in enumerate(rows) if any(x["code"].endswith(":low") for x in r["reasons"]))
     reasons = [dict(reason) for reason in rows[low]["reasons"]]
     at = next(i for i, reason in enumerate(reasons) if reason["code"].endswith(":low"))
-    reasons[at][part] = 0.5 if part in ("value", "limit") else "framing.crop_side_px_in_source:low"
+    reasons[at][part] = 0.123 if part in ("value", "limit") else "framing.crop_side_px_in_source:low"
     set_cell(dataset / DECISIONS, low, reasons=reasons)
     assert places(verify(dataset)) == {("decision", DECISIONS, low)}
 
@@ -152,12 +152,8 @@ def spoil_offset(dataset: Path) -> None:
 
 
 def spoil_copy(dataset: Path) -> None:
-    set_cell(
-        dataset / "manifest.parquet",
-        2,
-        start_frame=1,
-        end_frame=1 + read(dataset / "manifest.parquet")["n_frames"][2].as_py(),
-    )
+    n_frames = read(dataset / "manifest.parquet")["n_frames"][2].as_py()
+    set_cell(dataset / "manifest.parquet", 2, start_frame=1, end_frame=1 + n_frames)
 
 
 def spoil_kept(dataset: Path) -> None:
@@ -188,8 +184,6 @@ def test_each_fault_is_found_in_its_file(dataset: Path, spoil: Callable[[Path], 
 
 def test_a_missing_column_and_a_strange_one_are_named(dataset: Path) -> None:
     table = read(dataset / "clips.parquet")
-    from vividhead.manifest import parquet
-
     (dataset / "clips.parquet").write_bytes(parquet(table.rename_columns([*table.column_names[:-1], "crop_y2_px"])))
     details = {f.detail for f in verify(dataset).findings if f.path == "clips.parquet"}
     assert details == {"column crop_y1_px is missing", "column crop_y2_px is not in the contract"}

@@ -13,7 +13,7 @@ from vividhead.audit.clips import own_policy, stored_policies
 from vividhead.audit.decisions import REASONS_READ, ROWS_AT_ONCE, Failures, decision_rows
 from vividhead.audit.findings import Findings
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import rules_by_score, score_columns, verdicts_of
+from vividhead.audit.verdicts import revoked_rows, rules_by_score, score_columns, verdicts_of
 from vividhead.errors import ConfigError, DatasetError
 from vividhead.policy import Policy
 
@@ -48,7 +48,7 @@ def _compare(tables: Tables, found: Findings, policy: Policy) -> None:
     except DatasetError as fault:
         found.add("decision", tables.place(name), None, f"cannot be judged anew: {fault}")
         return
-    judged = verdicts_of(policy, columns)
+    judged = verdicts_of(policy, columns, revoked_rows(tables, clip_ids))
     failures = Failures(stored["failure"].combine_chunks(), stored["failure_detail"].combine_chunks())
     found.looked("decisions", len(clip_ids))
     for begin, reasons in _reasons(tables, name):

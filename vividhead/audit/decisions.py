@@ -17,6 +17,7 @@ from vividhead.audit.verdicts import FAILED, HIGH, KINDS, LOW, SKIPPED, STATUSES
 from vividhead.ledger import storage_error
 from vividhead.manifest import DECISIONS, schema
 from vividhead.policy import Rule
+from vividhead.revoked import CODE
 
 ROWS_AT_ONCE = 250_000
 """Clips whose reasons are in memory at a time."""
@@ -80,7 +81,7 @@ def decision_rows(
 ) -> pa.Table:
     """The rows of some clips; texts of reasons as dictionaries."""
     kinds_RN = found.kinds_RN[:, rows]
-    kept_N = ~kinds_RN.any(axis=0)
+    kept_N = found.passed_N[rows]
     if failures is None:
         nothing = pa.nulls(len(kept_N), pa.string())
         failure = {"failure": nothing, "failure_detail": nothing}
@@ -119,13 +120,20 @@ def _reasons(
 ) -> pa.ListArray:
     """All broken rules of each clip in the policy's order."""
     rules = found.policy.rules
-    ends_N = np.cumsum(np.count_nonzero(kinds_RN, axis=0))
-    offsets = np.concatenate([[0], ends_N]).astype(np.int32)
+    first, end, _ = rows.indices(found.kinds_RN.shape[1])
+    revoked = {row - first: receipt for row, receipt in found.revoked.items() if first <= row < end}
+    lengths_N = np.count_nonzero(kinds_RN, axis=0)
+    lengths_N[list(revoked)] += 1
+    offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
     next_N, count = offsets[:-1].astype(np.int64), int(offsets[-1])
     out = _Reasons(
         np.zeros(count, np.int16), np.zeros(count), np.zeros(count), np.zeros(count, np.bool_),
         np.zeros(count, np.int32), {"": 0},
     )  # fmt: skip
+    for row, receipt in sorted(revoked.items()):  # before all rules
+        out.code_M[next_N[row]] = len(rules) * (len(KINDS) - 1)
+        out.detail_M[next_N[row]] = out.details.setdefault(f"receipt {receipt}", len(out.details))
+        next_N[row] += 1
     parts = {score: held.part(rows) for score, held in columns.items()}
     for row, rule in enumerate(rules):
         clips = np.flatnonzero(kinds_RN[row])
@@ -133,8 +141,8 @@ def _reasons(
         next_N[clips] += 1
         out.code_M[at_M] = row * (len(KINDS) - 1) + kinds - 1
         _quote(rule, parts[rule.score], (at_M, clips, kinds), out)
-    words = pa.array([f"{rule.id}:{kind}" for rule in rules for kind in KINDS[1:]], pa.string())
-    ids = pa.array([rule.id for rule in rules], pa.string())
+    words = pa.array([*(f"{rule.id}:{kind}" for rule in rules for kind in KINDS[1:]), CODE], pa.string())
+    ids = pa.array([*(rule.id for rule in rules), ""], pa.string())
     data = {
         "code": pa.DictionaryArray.from_arrays(out.code_M, words),
         "field": pa.DictionaryArray.from_arrays((out.code_M // (len(KINDS) - 1)).astype(np.int16), ids),

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from pyarrow import compute
 
 from vividhead.audit.clips import own_pipeline, own_policy
@@ -39,10 +41,10 @@ def explain(where: str | Path, what: str) -> Story:
     """
     tables = Tables(where)
     name, time_s = _time_of(what)
-    clip = None if time_s is not None else _named_clip(tables, what)
+    clip = None if time_s is not None else named_clip(tables, what)
     if clip is not None:
         return {"kind": "clip", **clip_story(tables, *clip)}
-    source = _named_source(tables, what if time_s is None else name, what)
+    source = named_source(tables, what if time_s is None else name, what)
     if time_s is None:
         return {"kind": "source", **source_story(tables, source)}
     return {"kind": "time", **time_story(tables, source, time_s)}
@@ -58,18 +60,19 @@ def _time_of(what: str) -> tuple[str, float | None]:
     return name, int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
 
 
-def _named_clip(tables: Tables, text: str) -> tuple[str, int] | None:
+def named_clip(tables: Tables, text: str) -> tuple[str, int] | None:
     """clip_id and row of the clip called so."""
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},20}}", text):
         return None
     ids = tables.read("clips", ["clip_id"])["clip_id"]
-    rows = compute.indices_nonzero(compute.starts_with(ids, text)).to_pylist()
+    rows = np.flatnonzero(compute.starts_with(ids, text).to_numpy()).tolist()
     if len(rows) > 1:
         raise UsageError(f"{text} begins {len(rows)} clip ids, as {ids[rows[0]]} and {ids[rows[1]]}: give more digits")
     return (str(ids[rows[0]]), rows[0]) if rows else None
 
 
-def _named_source(tables: Tables, text: str, whole: str) -> dict[str, Any]:
+def named_source(tables: Tables, text: str, whole: str) -> dict[str, Any]:
+    """The row of the source called so: its uri or the end of it, its id or the beginning of that."""
     sources = tables.read("sources").to_pylist(maps_as_pydicts="strict")
     tests = (
         lambda s: text in (s["uri"], s["given_id"], s["source_id"]) or whole == s["uri"],
@@ -105,7 +108,7 @@ def clip_story(tables: Tables, clip_id: str, row: int) -> Story:
         "duration_s": clip["duration_s"], "segment_id": clip["segment_id"], "track": clip["track"],
         "shot": clip["shot"], "crop_xyxy_px": [clip[f"crop_{end}_px"] for end in ("x0", "y0", "x1", "y1")],
         "filters": {"name": policy.name, "digest": policy.digest},
-        "kept": decision["kept"] if decision else None,
+        "kept": decision["kept"] if decision else None, "revoked": tables.revoked().by_clip.get(clip_id),
         "failure": _failure_story(decision),
         "shard": {n: kept[n] for n in ("shard", "mp4_offset", "mp4_bytes", "mp4_sha256")} if kept else None,
         "scores": [_score_story(name, taken.get(name), policy) for name in pipeline.measure.scores],
@@ -212,8 +215,8 @@ SOURCE_FACTS = (
 def _clips_of(tables: Tables, source: Mapping[str, Any]) -> list[tuple[int, Story]]:
     """The source's candidate clips with their rows and what became of them."""
     ids = tables.read("clips", ["source_id"])["source_id"]
-    rows = compute.indices_nonzero(compute.equal(ids, source["source_id"])).to_pylist()
-    clips = tables.read("clips").take(rows).to_pylist()
+    rows = np.flatnonzero(compute.equal(ids, source["source_id"]).to_numpy()).tolist()
+    clips = tables.read("clips").take(pa.array(rows, pa.int64())).to_pylist()
     out = []
     for row, clip in zip(rows, clips, strict=True):
         decision = tables.row(f"decisions/{tables.digest}", clip["clip_id"], row)

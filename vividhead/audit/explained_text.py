@@ -35,7 +35,7 @@ def _clip(story: Story) -> Iterable[str]:
     yield ""
     for score in story["scores"]:
         yield from _score(score)
-    wanted = list(_changes(story["would_have_to_change"]))
+    wanted = list(_changes(story["would_have_to_change"])) if not story["revoked"] else []
     if wanted:
         yield ""
         yield "to be kept, all of this would have to change:"
@@ -48,6 +48,8 @@ def _clip(story: Story) -> Iterable[str]:
 
 def became(story: Story) -> str:
     """One word for what became of a clip."""
+    if story.get("revoked"):
+        return f"revoked: receipt {story['revoked']}, revoked/{story['revoked']}.json; nothing brings it back"
     if story.get("failure"):
         failure = story["failure"]
         return (

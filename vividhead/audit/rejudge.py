@@ -23,6 +23,7 @@ from vividhead.audit.verdicts import (
     Mask,
     ScoreColumns,
     Verdicts,
+    revoked_rows,
     rules_by_score,
     score_columns,
     verdicts_of,
@@ -106,7 +107,8 @@ def rejudge(where: str | Path, filters: str, *, shown: int = SHOWN, write: bool 
     old, new = own_policy(tables), named_policy(tables, filters)
     now = judged(tables)
     columns = read_columns(tables, now, (old, new), REASONS_READ)
-    before, after = verdicts_of(old, columns), verdicts_of(new, columns)
+    out = revoked_rows(tables, now.clip_ids)
+    before, after = verdicts_of(old, columns, out), verdicts_of(new, columns, out)
     failures = carried(now.failures, after)
     written = None
     if write and tables.folder is not None and new.digest != tables.digest:

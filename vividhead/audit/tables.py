@@ -3,6 +3,7 @@
 Only the columns asked for are read, so that three million clips fit: see `vividhead bench audit`.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from pyarrow import compute
 
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError, UsageError
+from vividhead.revoked import FOLDER as REVOKED
+from vividhead.revoked import Revoked, tombstones
 
 TABLE_NAMES = ("sources", "segments", "clips", "manifest")
 
@@ -126,6 +129,14 @@ class Tables:
             return None
         except (OSError, UnicodeDecodeError) as fault:
             raise DatasetError(f"{self.where}/{path} is damaged: {fault}") from fault
+
+    def revoked(self) -> Revoked:
+        """The tombstones that the dataset's receipts lay."""
+        texts = (self.text(f"{REVOKED}/{name}") for name in self.names(REVOKED) if name.endswith(".json"))
+        try:
+            return tombstones(json.loads(text) for text in texts if text is not None)
+        except (ValueError, KeyError, TypeError) as fault:
+            raise DatasetError(f"a receipt in {self.where}/{REVOKED} is damaged: {fault}") from fault
 
     def names(self, folder: str) -> list[str]:
         """What lies in a folder of the dataset, sorted: scores in `measurements`, digests in `decisions`."""

@@ -4,7 +4,7 @@ N clips, R rules of the policy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -118,11 +118,15 @@ class Verdicts:
 
     policy: Policy
     kinds_RN: Kinds
+    revoked: Mapping[int, str] = field(default_factory=dict)
+    """Clips that no filters may keep, by number → the receipt."""
 
     @cached_property
     def passed_N(self) -> Mask:
-        """Clips that break no rule."""
-        return np.asarray(~self.kinds_RN.any(axis=0), np.bool_)
+        """Clips that break no rule and are not revoked."""
+        passed_N = np.asarray(~self.kinds_RN.any(axis=0), np.bool_)
+        passed_N[list(self.revoked)] = False
+        return passed_N
 
     @cached_property
     def n_broken_N(self) -> NDArray[np.int16]:
@@ -137,7 +141,9 @@ class Verdicts:
     @cached_property
     def undecided_N(self) -> Mask:
         """Clips that nothing known speaks against, but some rule's score was never taken."""
-        return np.asarray((self.n_broken_N == 0) & ~self.passed_N, np.bool_)
+        undecided_N = np.asarray((self.n_broken_N == 0) & self.kinds_RN.any(axis=0), np.bool_)
+        undecided_N[list(self.revoked)] = False
+        return undecided_N
 
     def sole_N(self, rule: int) -> Mask:
         """Clips that nothing known but this rule refuses. What was skipped because of it may still refuse them."""
@@ -162,6 +168,16 @@ def rules_by_score(policy: Policy) -> Iterator[tuple[str, list[int]]]:
     yield from by_score.items()
 
 
-def verdicts_of(policy: Policy, columns: Mapping[str, ScoreColumns]) -> Verdicts:
-    """The same from columns that are at hand."""
-    return Verdicts(policy, np.stack([rule_kinds(rule, columns[rule.score]) for rule in policy.rules]))
+def verdicts_of(policy: Policy, columns: Mapping[str, ScoreColumns], out: Mapping[int, str] | None = None) -> Verdicts:
+    """The same from columns that are at hand; `out` are clips that are revoked, by number."""
+    kinds_RN = np.stack([rule_kinds(rule, columns[rule.score]) for rule in policy.rules])
+    return Verdicts(policy, kinds_RN, out or {})
+
+
+def revoked_rows(tables: Tables, clip_ids: pa.ChunkedArray) -> dict[int, str]:
+    """Number of a clip → the receipt by which it was revoked."""
+    by_clip = tables.revoked().by_clip
+    if not by_clip:
+        return {}
+    rows = np.flatnonzero(compute.is_in(clip_ids, pa.array(list(by_clip))).to_numpy()).tolist()
+    return {row: by_clip[clip_ids[row].as_py()] for row in rows}

@@ -36,6 +36,9 @@ def check_manifest(tables: Tables, found: Findings, readable: set[str]) -> None:
     manifest = tables.read(
         "manifest", ["clip_id", "shard", "shard_bytes", "n_frames", *COPIED, *layout], coded=["shard"]
     )
+    gone = tables.revoked().by_clip
+    stale = np.array([clip_id in gone for clip_id in manifest["clip_id"].to_pylist()] if gone else [], np.bool_)
+    found.rows("revoked", PATH, stale, lambda row: f"{manifest['clip_id'][row]} is revoked; finish: vividhead repair")
     _check_layout(found, manifest)
     _check_files(tables, found, manifest)
     if "clips" in readable:

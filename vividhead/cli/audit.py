@@ -2,9 +2,11 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.cli.terminal import show
+from vividhead.errors import UsageError
 
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
@@ -80,3 +82,94 @@ def _verify(asked: argparse.Namespace) -> int:
     found = verify(asked.dataset, deep=asked.deep)
     show(json.dumps(found.plain(), indent=1, ensure_ascii=False) if asked.json else found.told())
     return 1 if found.total else 0
+
+
+def add_revoke(verbs: "Verbs") -> None:
+    """Add `vividhead revoke`."""
+    verb = verbs.add_parser(
+        "revoke", help="take clips, sources or a person out for good, with a signed receipt",
+        description="Lay tombstones: what is revoked leaves the shards, the manifest, the ledger and cached latents, "
+        "and never returns, whatever footage is added or filters are tried. Only shards that held it are rewritten.",
+    )  # fmt: skip
+    verb.add_argument("dataset", help="a local dataset folder")
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument("--source", metavar="NAME", help="a source (uri, its end, or source_id) and all its clips")
+    what.add_argument("--clip", metavar="ID", help="one clip, by the beginning of its id")
+    what.add_argument("--identity", metavar="FACE.png", help="all clips of the person in a picture")
+    what.add_argument("--where", metavar="SQL", help="""all clips for which it holds, as "licence = 'CC-BY-4.0'" """)
+    verb.add_argument("--reason", required=True, metavar="TEXT", help="why; it stands in the receipt")
+    verb.add_argument("--by", metavar="NAME", help="who signs it off (default: the user)")
+    verb.add_argument("--l2", type=float, help="--identity: largest embedding distance of one person (default: 0.6)")
+    verb.add_argument("--dry-run", action="store_true", help="only say which clips it would be")
+    verb.add_argument("--json", action="store_true", help=JSON_HELP)
+    verb.set_defaults(verb=_revoke)
+
+
+def _revoke(asked: argparse.Namespace) -> int:
+    from vividhead.audit import chosen as ways
+    from vividhead.audit.revoke import Order, revoke, signer, told
+    from vividhead.audit.tables import Tables
+
+    tables = Tables(asked.dataset)
+    if tables.folder is None:
+        raise UsageError(f"{asked.dataset}: only a local dataset folder can be changed")
+    if asked.l2 is not None and asked.identity is None:
+        raise UsageError("--l2 is for --identity; leave it out")
+    if asked.source is not None:
+        what, chosen = f"--source {asked.source}", ways.by_source(tables, asked.source)
+    elif asked.clip is not None:
+        what, chosen = f"--clip {asked.clip}", ways.by_clip(tables, asked.clip)
+    elif asked.where is not None:
+        what, chosen = f"--where {asked.where}", ways.by_condition(tables, asked.where)
+    else:
+        limit = ways.SAME_PERSON_L2 if asked.l2 is None else asked.l2
+        what, chosen = f"--identity {Path(asked.identity).name}", ways.by_face(tables, Path(asked.identity), limit)
+    if asked.dry_run:
+        show(json.dumps(chosen.plain(), indent=1) if asked.json else chosen.told())
+        return 0
+    receipt = revoke(tables.folder, chosen, Order(what, asked.reason, asked.by or signer()))
+    show(json.dumps(receipt, indent=1, ensure_ascii=False) if asked.json else told(receipt))
+    return 0
+
+
+def add_repair(verbs: "Verbs") -> None:
+    """Add `vividhead repair`."""
+    verb = verbs.add_parser(
+        "repair", help="rebuild tables, manifest and shards from the ledger, without footage",
+        description="Publish again what the ledger allows. Clips whose encoded bytes are lost leave the manifest and "
+        "are named; running curate again encodes just those. Exit code 0 when nothing is left to do, else 1.",
+    )  # fmt: skip
+    verb.add_argument("dataset", help="a local dataset folder")
+    verb.add_argument("--json", action="store_true", help=JSON_HELP)
+    verb.set_defaults(verb=_repair)
+
+
+def _repair(asked: argparse.Namespace) -> int:
+    from vividhead.audit.repair import repair
+
+    found = repair(Path(asked.dataset))
+    show(json.dumps(found.plain(), indent=1, ensure_ascii=False) if asked.json else found.told())
+    return 1 if found.after else 0
+
+
+def add_pack(verbs: "Verbs") -> None:
+    """Add `vividhead pack`."""
+    verb = verbs.add_parser(
+        "pack", help="make the shards of other filters, re-using all that is measured and encoded",
+        description="Make other filters the dataset's own: measure what they ask for and the old ones had skipped, "
+        "encode the clips they gain, rewrite the shards that change. Footage is read only if there is such work.",
+    )  # fmt: skip
+    verb.add_argument("dataset", help="a local dataset folder")
+    verb.add_argument("--filters", required=True, help="a shipped policy or a path")
+    verb.add_argument("--on", choices=("ray", "local"), default="ray", help="where units run, if there are any")
+    verb.add_argument("--workers", type=int, help="units at a time on this machine (default: its cores)")
+    verb.add_argument("--json", action="store_true", help=JSON_HELP)
+    verb.set_defaults(verb=_pack)
+
+
+def _pack(asked: argparse.Namespace) -> int:
+    from vividhead.audit.repack import repack
+
+    found = repack(Path(asked.dataset), asked.filters, on=asked.on, workers=asked.workers)
+    show(json.dumps(found.plain(), indent=1, ensure_ascii=False) if asked.json else found.told())
+    return 0

@@ -1,5 +1,6 @@
 """Where a dataset lies: a local folder, or one in an object store that pyarrow reads. Whole files, or parts of them."""
 
+import json
 import os
 import re
 import tomllib
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vividhead import manifest
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError, UsageError
+from vividhead.revoked import FOLDER as REVOKED
+from vividhead.revoked import Revoked, check_manifest, revoked, tombstones
 from vividhead.shards import Place
 
 if TYPE_CHECKING:
@@ -46,8 +49,20 @@ class Folder:
             raise DatasetError(f"{self.where}/run.toml is damaged: {fault}") from fault
 
     def manifest(self) -> "pyarrow.Table":
-        """manifest.parquet, or DatasetError saying what is wrong with it."""
-        return self.table("manifest.parquet")
+        """manifest.parquet, or DatasetError saying what is wrong with it: also where it names a revoked clip."""
+        rows = self.table("manifest.parquet")
+        check_manifest(self.where, rows["clip_id"].to_pylist(), self._revoked())
+        return rows
+
+    def _revoked(self) -> Revoked:
+        if not self.is_remote:
+            return revoked(Path(self.where))
+        from pyarrow.fs import FileSelector
+
+        store, base = _opened(self.where)
+        found = store.get_file_info(FileSelector(f"{base}/{REVOKED}", allow_not_found=True))
+        names = sorted(about.base_name for about in found if about.base_name.endswith(".json"))
+        return tombstones(json.loads(self._bytes(f"{REVOKED}/{name}")) for name in names)
 
     def table(self, name: str) -> "pyarrow.Table":
         """The Parquet file of this name, or DatasetError saying what is wrong with it."""

@@ -67,13 +67,15 @@ class Identity(Score):
 
     def _embeddings(self, clip: ClipMedia) -> NDArray[np.float32]:
         """(K, 128): one sample from the middle of each whole second."""
+        frames = range(GRID_FPS // 2, clip.clip.n_frames, GRID_FPS)
+        return np.array([self.embedding(clip.face_HWC(frame)) for frame in frames], np.float32)
+
+    def embedding(self, face_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(128,) of one RGB face crop (256, 256, 3), as `ClipMedia.face_HWC` cuts it."""
         edge = (FACE_CROP_PX - FACE_CROP_PX / FACE_CROP_SCALE) / 2
         box = dlib.rectangle(*(round(px) for px in (edge, edge, FACE_CROP_PX - edge, FACE_CROP_PX - edge)))
-        samples = []
-        for frame in range(GRID_FPS // 2, clip.clip.n_frames, GRID_FPS):
-            face_HWC = np.ascontiguousarray(clip.face_HWC(frame))
-            samples.append(self._network.compute_face_descriptor(face_HWC, self._aligner(face_HWC, box)))
-        return np.array(samples, np.float32)
+        whole_HWC = np.ascontiguousarray(face_HWC)
+        return np.array(self._network.compute_face_descriptor(whole_HWC, self._aligner(whole_HWC, box)), np.float32)
 
 
 def _model_file(name: str) -> Path:
