@@ -78,10 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_explain(verbs)
     audit.add_rejudge(verbs)
     audit.add_pack(verbs)
+    audit.add_tune(verbs)
     audit.add_revoke(verbs)
     audit.add_repair(verbs)
+    audit.add_diff(verbs)
     pages.add_report(verbs)
     pages.add_split(verbs)
     pages.add_card(verbs)
+    pages.add_inspect(verbs)
     weights.add_weights(verbs)
     return parser

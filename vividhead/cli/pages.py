@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vividhead.cli.terminal import show
+from vividhead.cli.terminal import say, show
 
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
@@ -101,4 +101,25 @@ def _card(asked: argparse.Namespace) -> int:
         return 0
     for path in write_card(asked.dataset, asked.name):
         show(str(path))
+    return 0
+
+
+def add_inspect(verbs: "Verbs") -> None:
+    """Add `vividhead inspect`."""
+    verb = verbs.add_parser(
+        "inspect", help="clips, kept and rejected, in a browser: play, compare limits, label",
+        description="Serve a page on this machine until interrupted. Everything is read only but labels, which are "
+        "added to DATASET/labels/.",
+    )  # fmt: skip
+    verb.add_argument("dataset")
+    verb.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: this machine alone)")
+    verb.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: 8765)")
+    verb.add_argument("--token", help="ask visitors for this; drawn by chance where other machines can reach the page")
+    verb.set_defaults(verb=_inspect)
+
+
+def _inspect(asked: argparse.Namespace) -> int:
+    from vividhead.audit.inspect import serve
+
+    serve(asked.dataset, asked.host, asked.port, asked.token, say)
     return 0
