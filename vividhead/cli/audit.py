@@ -173,3 +173,55 @@ def _pack(asked: argparse.Namespace) -> int:
     found = repack(Path(asked.dataset), asked.filters, on=asked.on, workers=asked.workers)
     show(json.dumps(found.plain(), indent=1, ensure_ascii=False) if asked.json else found.told())
     return 0
+
+
+def add_tune(verbs: "Verbs") -> None:
+    """Add `vividhead tune`."""
+    verb = verbs.add_parser(
+        "tune", help="thresholds that keep a wanted number of hours, and what they cost",
+        description="Move all limits together, each through an even share of the footage, until the wanted hours are "
+        "kept; show the curve of hours over strictness, and the sources and attributes that go with it.",
+    )  # fmt: skip
+    verb.add_argument("dataset", help="a dataset folder, or its address")
+    verb.add_argument("--target-hours", type=float, required=True, metavar="H")
+    verb.add_argument("--filters", help="begin from these instead of the dataset's own")
+    verb.add_argument(
+        "--fix", action="append", default=[], metavar="RULE", help="this rule stays as it is (repeatable)"
+    )
+    verb.add_argument("--write", type=Path, metavar="FILE.toml", help="write the proposal as a filters file")
+    verb.add_argument("--json", action="store_true", help=JSON_HELP)
+    verb.set_defaults(verb=_tune)
+
+
+def _tune(asked: argparse.Namespace) -> int:
+    from vividhead.audit.tune import policy_toml, tune
+    from vividhead.audit.tuned_text import told
+    from vividhead.ledger import write_atomically
+
+    if asked.write is not None and asked.write.suffix != ".toml":
+        raise UsageError(f"--write {asked.write}: a filters file ends in .toml")
+    found = tune(asked.dataset, asked.target_hours, filters=asked.filters, fixed=asked.fix)
+    if asked.write is not None:
+        write_atomically(asked.write, policy_toml(found.proposal).encode())
+    show(json.dumps(found.plain(), indent=1, ensure_ascii=False) if asked.json else told(found))
+    return 0
+
+
+def add_diff(verbs: "Verbs") -> None:
+    """Add `vividhead diff`."""
+    verb = verbs.add_parser(
+        "diff", help="two datasets compared: settings, sources, clips, decisions, scores, shards",
+        description="Compare two datasets by their tables. Exit code 0 whatever is found.",
+    )  # fmt: skip
+    verb.add_argument("a", help="a dataset folder, or its address")
+    verb.add_argument("b", help="another")
+    verb.add_argument("--json", action="store_true", help=JSON_HELP)
+    verb.set_defaults(verb=_diff)
+
+
+def _diff(asked: argparse.Namespace) -> int:
+    from vividhead.audit.diff import diff, told
+
+    found = diff(asked.a, asked.b)
+    show(json.dumps(found, indent=1, ensure_ascii=False) if asked.json else told(found))
+    return 0

@@ -39,6 +39,11 @@ def add_bench(verbs: "Verbs") -> None:
     generate.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
     generate.set_defaults(verb=_bench_generate)
     _add_train(what)
+    audit = what.add_parser("audit", help="the auditors' verbs on a large dataset made of tables alone")
+    audit.add_argument("--clips", type=int, default=3_000_000, help="candidate clips (default: 3000000)")
+    audit.add_argument("--dataset", type=Path, help="a dataset of your own instead; decisions of `strict` are written")
+    audit.add_argument("--json", action="store_true", help="figures for scripts")
+    audit.set_defaults(verb=_bench_audit)
     loader = what.add_parser("loader", help="training windows read from a dataset")
     loader.add_argument("dataset", help="a dataset folder, or its address")
     loader.add_argument("--chunks", type=int, default=1, help="chunks in a window: 1 for stage 1 (default), 5 for 2")
@@ -134,6 +139,16 @@ def _bench_generate(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.generate.bench import bench_generate, table
 
     _given_out(bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}")), table, asked)
+    return 0
+
+
+def _bench_audit(asked: argparse.Namespace) -> int:
+    if asked.clips < 1:
+        raise UsageError(f"--clips {asked.clips}: 1 or more")
+    from vividhead.audit.bench import bench_audit, table
+
+    figures = bench_audit(asked.clips, asked.dataset, lambda line: say(f"measuring: {line}"))
+    show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0
 
 

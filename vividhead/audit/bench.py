@@ -1,0 +1,87 @@
+"""What the auditors' verbs cost on a large dataset: seconds and peak memory of each, in a process of its own."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vividhead.manifest import read
+from vividhead.score import score_class
+
+Told = Callable[[str], None]
+Figures = dict[str, Any]
+
+
+def bench_audit(n_clips: int, dataset: Path | None, told: Told) -> Figures:
+    """Run every verb that works on tables alone. Without a `dataset` one of `n_clips` clips is made first, and timed."""
+    with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch:
+        runs: Figures = {}
+        if dataset is None:
+            dataset = Path(scratch) / "dataset"
+            told(f"making {n_clips} clips")
+            maker = "from vividhead.testing.large_dataset import make_large_dataset as make; import sys; "
+            maker += "from pathlib import Path; make(Path(sys.argv[1]), int(sys.argv[2]))"
+            runs["make"] = _timed([sys.executable, "-c", maker, str(dataset), str(n_clips)])
+        for name, arguments in _verbs(dataset).items():
+            told(name)
+            runs[name] = _timed([sys.executable, "-m", "vividhead.cli", *arguments])
+        return {
+            "clips": len(read(dataset / "clips.parquet").select(["clip_id"])),
+            "kept_clips": len(read(dataset / "manifest.parquet").select(["clip_id"])),
+            "fields": _fields(dataset), "machine": platform.machine(), "cores": os.cpu_count(), "runs": runs,
+        }  # fmt: skip
+
+
+def _verbs(dataset: Path) -> dict[str, Sequence[str]]:
+    ids = read(dataset / "clips.parquet").select(["clip_id", "source_id", "start_s_in_source"])
+    row = ids.slice(len(ids) // 2, 1).to_pylist()[0]
+    hours = float(np.sum(read(dataset / "manifest.parquet")["duration_s"].to_numpy())) / 3600
+    where = str(dataset)
+    return {
+        "rejudge": ["rejudge", where, "--filters", "strict", "--json"],
+        "verify": ["verify", where, "--json"],
+        "explain CLIP": ["explain", where, row["clip_id"], "--json"],
+        "explain SOURCE@TIME": ["explain", where, f"{row['source_id']}@{row['start_s_in_source']:.2f}", "--json"],
+        "tune": ["tune", where, "--target-hours", f"{hours * 0.9:.4f}", "--json"],
+        "diff": ["diff", where, where, "--json"],
+    }
+
+
+def _fields(dataset: Path) -> int:
+    names = (path.name for path in (dataset / "measurements").glob("*"))
+    return sum(len(score_class(name).fields) for name in names)
+
+
+def _timed(command: Sequence[str]) -> dict[str, float]:
+    """Wall and CPU seconds and the peak memory of one process."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "wall_s": round(time.monotonic() - began, 2), "cpu_s": round(cpu_s, 2),
+        "peak_memory_mb": round(used.ru_maxrss / 1000), "exit_code": process.returncode,
+    }  # fmt: skip
+
+
+def table(figures: Figures) -> str:
+    """The figures as lines for people."""
+    lines = [
+        f"{figures['clips']} clips of which {figures['kept_clips']} kept, {figures['fields']} fields, "
+        f"{figures['cores']} cores",
+        f"{'':<22}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}",
+    ]
+    for name, run in figures["runs"].items():
+        failed = f"   exit code {run['exit_code']}" if run["exit_code"] else ""
+        lines.append(f"{name:<22}{run['wall_s']:>9.1f}{run['cpu_s']:>9.1f}{run['peak_memory_mb']:>9}{failed}")
+    return "\n".join(lines)
