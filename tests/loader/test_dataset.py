@@ -5,7 +5,10 @@ import io
 import itertools
 import json
 import logging
+import multiprocessing
+import os
 import pickle
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -486,3 +489,19 @@ def test_batches_move_as_one(packed: Path) -> None:
     assert batch.landmarks_BTPX is not None and batch.landmarks_BTPX.shape == (3, 33, 478, 3)
     moved = batch.to("meta")
     assert moved.video_BTHWC.is_meta and moved.audio_BKS.is_meta and moved.clip_id == batch.clip_id
+
+
+def test_workers_outlive_the_signals_that_a_terminal_or_batch_system_sends_to_all(packed: Path) -> None:
+    """The reader decides when it is over, and they end with it."""
+    data = opened(packed, endless=True)
+    before = set(multiprocessing.active_children())
+    with closing(data.loader(1, workers=1)) as stream:
+        first = next(stream)
+        (worker,) = set(multiprocessing.active_children()) - before
+        assert worker.pid is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+        later = [next(stream) for _ in range(5)]
+    assert [int(batch.position_B[0]) for batch in (first, *later)] == list(range(6))
+    worker.join(10)
+    assert not worker.is_alive()

@@ -3,6 +3,7 @@
 What a window is made of, pictures or cached latents, is its subclass's (`ShardDataset`, flashhead's `LatentDataset`).
 """
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -168,7 +169,7 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
         first, end = self.position, self.end
         mine = DataLoader(
             _Share(self, first, end, batch_size), batch_size, collate_fn=self.batch_of, num_workers=workers,
-            pin_memory=pin_memory, prefetch_factor=prefetch if workers else None,
+            pin_memory=pin_memory, prefetch_factor=prefetch if workers else None, worker_init_fn=_deaf_to_signals,
             # The stores' libraries do not survive a fork.
             multiprocessing_context="forkserver" if workers and self._folder.is_remote else None,
         )  # fmt: skip
@@ -219,6 +220,15 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
                         epoch=window.epoch, position=position, rank=self.rank,
                     )  # fmt: skip
         raise DatasetError(f"{self._folder.where}: {hop + 1} windows in a row cannot be read, the last as {last}")
+
+
+def _deaf_to_signals(worker: int) -> None:
+    """Ctrl-C and a batch system's SIGTERM reach every process of a run; only the one that reads decides what follows.
+
+    A worker ends when its reader is through with it or is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Share(IterableDataset[S], Generic[S, B]):
