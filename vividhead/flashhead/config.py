@@ -7,6 +7,7 @@ ours, small enough to learn and to speak on a CPU with nothing to download.
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
+from vividhead.flashhead.buckets import HOW, Bucket
 from vividhead.flashhead.training_options import Data, Loop, Stage1, Stage2
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from vividhead.settings import Mistakes, filled, options, plain, quantity, read_settings, setting, shipped_names
@@ -127,6 +128,13 @@ class FlashHeadConfig:
         """Latent frames, rows and columns of a chunk."""
         return self.latent_frames, self.latent_side, self.latent_side
 
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Shapes of stage 1's batches."""
+        own = Bucket(rows_px=self.stream.side_px, columns_px=self.stream.side_px, frames=self.stream.frames_per_chunk)
+        named = (Bucket.named(name, own.frames) for name in self.stage1.buckets)
+        return tuple(bucket for bucket in named if bucket) or (own,)
+
 
 def load_config(name_or_path: str) -> FlashHeadConfig:
     """Read a configuration; a bare name is a shipped one, else it is a path. Raises ConfigError with every mistake."""
@@ -164,6 +172,8 @@ def _literal(value: object) -> str:
         return f'"{value}"'
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
     return plain(value) if isinstance(value, int) else repr(value)
 
 
@@ -190,5 +200,13 @@ def _check_geometry(config: FlashHeadConfig, mistakes: Mistakes) -> None:
         mistakes.add("audio.cache_s", f"{config.audio.cache_s} holds no whole number of pictures of 0.04 s")
     if config.stage2.least_t >= config.stage2.greatest_t:
         mistakes.add("stage2.least_t", f"{config.stage2.least_t} is not below greatest_t {config.stage2.greatest_t}")
+    for name in config.stage1.buckets:
+        bucket = Bucket.named(name, stream.frames_per_chunk)
+        why = f"a shape is written {HOW}" if bucket is None else bucket.fault(
+            side_px=stream.side_px, step_px=codec.stride_px * dit.patch_side, frames=stream.frames_per_chunk,
+            stride_frames=codec.stride_frames, motion_latents=stream.motion_latents,
+        )  # fmt: skip
+        if why:
+            mistakes.add("stage1.buckets", f"cannot hold {name!r}: {why}")
     if config.sampler.steps == 3:
         mistakes.add("sampler.steps", "cannot be 3: 1, 2 or 4")

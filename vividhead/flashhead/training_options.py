@@ -39,6 +39,9 @@ class Stage1:
     mouth_weight: float = quantity(0.0, "", 0, 100, "of the velocity's error at the mouth, likewise (ours)")
     shuffled_audio: bool = setting(False, "each window hears another's sound: the control that must not learn lips")
     temporal_weight: float = quantity(0.25, "", 0, 100, "of the error of differences in time, likewise (T)")
+    buckets: tuple[str, ...] = setting(
+        (), 'shapes of batches, one drawn for each update, as "512x384" or "512x512x17"; none: stream\'s alone (ours)'
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

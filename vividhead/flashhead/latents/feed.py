@@ -18,7 +18,7 @@ def cached_windows(
     portrait = batch.portrait_BHWC
     return Windows(
         latents_BKCTHW=batch.latents_BKCTHW.to(dtype),
-        context_BKFWLC=heard(batch.audio_BKS, config, audio),
+        context_BKFWLC=heard(batch.audio_BKS, config.stream.frames_per_chunk, audio),
         reference_BCTHW=_repeated(batch.reference_BCTHW, config.latent_frames).to(dtype),
         portrait_B3HW=None if portrait is None else as_video(portrait[:, None], dtype)[:, :, 0],
         face_BKTHW=(batch.masks_BKTHW & FACE_BIT > 0).float(),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from vividhead.flashhead.buckets import Bucket
 from vividhead.flashhead.config import AUDIO_WINDOW_FRAMES, FlashHeadConfig
 from vividhead.flashhead.model.dit import Dit
 
@@ -46,12 +47,17 @@ class Pass:
     """Of them those within blocks, which recomputation does again."""
 
 
-def forward_pass(config: FlashHeadConfig) -> Pass:
-    """Counted from shapes, without computing anything."""
+def forward_pass(config: FlashHeadConfig, bucket: Bucket | None = None) -> Pass:
+    """Counted from shapes, without computing anything; of the configuration's own chunks unless a bucket is given."""
+    frames, grid_THW = config.stream.frames_per_chunk, config.grid_THW
+    if bucket is not None:
+        px = config.codec.stride_px
+        latents_T = 1 + (bucket.frames - 1) // config.codec.stride_frames
+        frames, grid_THW = bucket.frames, (latents_T, bucket.rows_px // px, bucket.columns_px // px)
     with torch.device("meta"):
         dit = Dit(config)
-        latents = torch.empty(1, config.dit.latent_channels, *config.grid_THW)
-        audio = config.stream.frames_per_chunk, AUDIO_WINDOW_FRAMES, config.audio.layers, config.audio.width
+        latents = torch.empty(1, config.dit.latent_channels, *grid_THW)
+        audio = frames, AUDIO_WINDOW_FRAMES, config.audio.layers, config.audio.width
         context, timestep = torch.empty(1, *audio), torch.empty(1)
         with FlopCounterMode(display=False, custom_mapping=UNCOUNTED) as counter, torch.no_grad():
             dit(latents, timestep, context, latents)

@@ -22,8 +22,8 @@ from vividhead.flashhead.model.flops import forward_pass, matmul_flops_per_s, ve
 from vividhead.flashhead.model.machine import forget_peak, memory_of, peak_memory, told_where
 from vividhead.flashhead.train.begin import fresh
 from vividhead.flashhead.train.feeding import Encoder
-from vividhead.flashhead.train.parts import room_for
 from vividhead.flashhead.train.ranks import Place
+from vividhead.flashhead.train.room import room_for
 from vividhead.flashhead.train.updates import Next, Stage, Stage1, Stage2, Surroundings
 from vividhead.flashhead.train.windows import Windows, heard
 from vividhead.loader import Batch
@@ -115,7 +115,8 @@ def ready_feed(trial: Trial, codec: VideoCodec, audio: AudioEncoder) -> Next:
         latents_BKCTHW=latents, reference_BCTHW=latents[:, 0], portrait_B3HW=portrait, face_BKTHW=face,
         mouth_BKTHW=face, context_BKFWLC=torch.empty(0),
     )  # fmt: skip
-    return lambda: replace(windows, context_BKFWLC=heard(sound.to(device, non_blocking=True), config, audio))
+    frames = config.stream.frames_per_chunk
+    return lambda: replace(windows, context_BKFWLC=heard(sound.to(device, non_blocking=True), frames, audio))
 
 
 def _sound(trial: Trial, random: torch.Generator) -> torch.Tensor:

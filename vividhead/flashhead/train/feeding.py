@@ -1,13 +1,15 @@
 """What the loop is fed with: windows to learn from and those held out, and how they become latents and features."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from vividhead.errors import UsageError
+from vividhead.flashhead.buckets import Bucket
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.held_out import held_out, plan_of
 from vividhead.flashhead.latents.feed import cached_windows
@@ -15,13 +17,15 @@ from vividhead.flashhead.latents.identity import check_codec, check_plan, comman
 from vividhead.flashhead.latents.loader import LatentBatch, LatentDataset
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
+from vividhead.flashhead.model.flops import forward_pass
+from vividhead.flashhead.train.crop import cropped
+from vividhead.flashhead.train.ranks import shared_generator
 from vividhead.flashhead.train.variety import varied
 from vividhead.flashhead.train.windows import Windows, encoded
 from vividhead.loader import Batch, ShardDataset
 from vividhead.loader.windows import B, S, WindowDataset
 
 Training = ShardDataset | LatentDataset
-Next = Callable[[], Windows]
 
 
 class Asked(Protocol):
@@ -97,6 +101,12 @@ def _cache(asked: Asked, named: Path) -> Path:
             f"data.mirrored {data.mirrored:g} and data.recoloured {data.recoloured:g} change pictures, and cached "
             "latents have none: set both to 0 in a configuration of your own, or train without --latents"
         )
+    own = replace(asked.config, stage1=replace(asked.config.stage1, buckets=())).buckets
+    if asked.stage == 1 and asked.config.buckets != own:
+        raise UsageError(
+            f"stage1.buckets {', '.join(asked.config.stage1.buckets)}: cached latents have one shape; leave buckets "
+            "out, or train without --latents"
+        )
     return found_cache(Path(asked.dataset), asked.config) if named == ANY_CACHE else named
 
 
@@ -106,26 +116,53 @@ def check_latents(training: Training, config: FlashHeadConfig, codec: VideoCodec
         check_codec(training.identity, codec, training.cache, command(training.where, config))
 
 
-def feed(training: Training, encode: "Encoder", config: FlashHeadConfig, batch: int, seed: int) -> Next:
-    """What gives batch after batch as updates see them: pictures varied and encoded, or latents as cached."""
-    workers, pin_memory = config.data.workers, encode.device.type == "cuda"
-    if isinstance(training, LatentDataset):
-        cached = training.loader(batch, workers=workers, pin_memory=pin_memory)
-        return lambda: encode(next(cached))
-    films = training.loader(batch, workers=workers, pin_memory=pin_memory)
-    return lambda: encode(varied(next(films), config.data, seed))
+class Feed:
+    """Gives batch after batch as updates see them: pictures cut to a bucket, varied, encoded; or latents as cached."""
+
+    def __init__(self, training: Training, encode: "Encoder", asked: Asked, batch: int, step: int) -> None:
+        """`step` is the first update's: of stage 1 each takes one batch, in a bucket that all ranks draw alike."""
+        config = asked.config
+        self._encode, self._asked = encode, asked
+        self._buckets = config.buckets if asked.stage == 1 else ()
+        self._passes = {bucket: forward_pass(config, bucket).flops for bucket in self._buckets}
+        self._steps = count(step)
+        workers, pin_memory = config.data.workers, encode.device.type == "cuda"
+        self._cached: Iterator[LatentBatch] | None = None
+        self._films: Iterator[Batch] | None = None
+        if isinstance(training, LatentDataset):
+            self._cached = training.loader(batch, workers=workers, pin_memory=pin_memory)
+        else:
+            self._films = training.loader(batch, workers=workers, pin_memory=pin_memory)
+        self.pass_flops = forward_pass(config).flops
+        """Of the transformer's forward pass on a window of the last batch."""
+
+    def __call__(self) -> Windows:
+        """The next batch."""
+        if self._cached is not None:
+            return self._encode(next(self._cached))
+        assert self._films is not None
+        batch = next(self._films)
+        if self._buckets:
+            bucket = drawn_bucket(self._buckets, self._asked.seed, next(self._steps))
+            batch, self.pass_flops = cropped(batch, bucket), self._passes[bucket]
+        return self._encode(varied(batch, self._asked.config.data, self._asked.seed))
 
 
-def first_windows(training: Training, encode: "Encoder", count: int) -> Windows:
+def drawn_bucket(buckets: Sequence[Bucket], seed: int, step: int) -> Bucket:
+    """One of them, each as likely, the same on every rank."""
+    return buckets[int(torch.randint(len(buckets), (), generator=shared_generator(seed, step)))]
+
+
+def first_windows(training: Training, encode: "Encoder", most: int) -> Windows:
     """The first windows of the order, as they are; reading does not move on."""
     if isinstance(training, LatentDataset):
-        return encode(_first(training, count))
-    return encode(_first(training, count))
+        return encode(_first(training, most))
+    return encode(_first(training, most))
 
 
-def _first(training: WindowDataset[S, B], count: int) -> B:
+def _first(training: WindowDataset[S, B], most: int) -> B:
     reader = training.reader()
-    return training.batch_of([training.sample_at(at, reader) for at in range(min(count, training.n_windows))])
+    return training.batch_of([training.sample_at(at, reader) for at in range(min(most, training.n_windows))])
 
 
 class Encoder:

@@ -22,12 +22,13 @@ from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.checkpoint import export_dit, model_folder
 from vividhead.flashhead.model.codecs import LinearCodec, VideoCodec
 from vividhead.flashhead.model.dit import Dit
-from vividhead.flashhead.model.flops import forward_pass, matmul_flops_per_s
+from vividhead.flashhead.model.flops import matmul_flops_per_s
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan, look_around
-from vividhead.flashhead.train.feeding import Encoder, Training, check_latents, datasets, feed
+from vividhead.flashhead.train.feeding import Encoder, Feed, Training, check_latents, datasets
 from vividhead.flashhead.train.logs import Log
-from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec, room_for
+from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec
 from vividhead.flashhead.train.ranks import from_first, joined, whole
+from vividhead.flashhead.train.room import room_for
 from vividhead.flashhead.train.sampling import sample_video
 from vividhead.flashhead.train.saving import Checkpoints
 from vividhead.flashhead.train.stopping import STOP_FILE, stop_asked
@@ -103,15 +104,15 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         if step == 0 and order.stage == 1 and order.begin_from is None:
             look_around(stage.dit, training, encode)
         judged = Validation(validation, config, codec, encode, device) if validation else None
-        following = feed(training, encode, config, stage.batch, order.seed)
-        pass_flops, peak = forward_pass(config).flops, matmul_flops_per_s(device, around.compute or torch.float32)
+        following = Feed(training, encode, order, stage.batch, step)
+        peak = matmul_flops_per_s(device, around.compute or torch.float32)
         with Log(
             folder, place, resumed_step=step or None, peak_flops_per_s=peak, wandb_project=order.wandb_project
         ) as log:
             began = time.monotonic()
             while step < stage.steps and not stop.agreed():
                 figures = stage.update(following, step)
-                flops = stage.forward_passes(step) * stage.batch * pass_flops
+                flops = stage.forward_passes(step) * stage.batch * following.pass_flops
                 log.add(figures, samples=stage.batch * stage.batches, flops=flops)
                 step += 1
                 line: dict[str, float] = {}

@@ -45,19 +45,25 @@ class Windows:
 
 @torch.no_grad()
 def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: AudioEncoder) -> Windows:
-    """Pictures to latents and sound to features, on the device of the batch and in the codec's precision."""
+    """Pictures to latents and sound to features, on the device of the batch and in the codec's precision.
+
+    Chunks are as large and as long as the batch's pictures are, see `crop`.
+    """
     dtype = next(codec.buffers()).dtype
     video = as_video(batch.video_BTHWC, dtype)
-    chunk, new = config.stream.frames_per_chunk, config.new_frames
-    chunks = batch.audio_BKS.shape[1]
+    chunks, new = batch.audio_BKS.shape[1], config.new_frames
+    chunk = video.shape[2] - (chunks - 1) * new
     latents = [codec.encode(video[:, :, k * new : k * new + chunk]) for k in range(chunks)]
     portrait = as_video(batch.reference_BHWC[:, None], dtype)
     face, mouth = None, None
     if batch.landmarks_BTPX is not None:
-        face, mouth = (shown_at(batch.landmarks_BTPX, points, config, chunks) for points in (FACE_OVAL, MOUTH))
+        grid_THW = latents[0].shape[2:]
+        face, mouth = (
+            shown_at(batch.landmarks_BTPX, points, config, chunks, grid_THW) for points in (FACE_OVAL, MOUTH)
+        )
     return Windows(
         latents_BKCTHW=torch.stack(latents, 1),
-        context_BKFWLC=heard(batch.audio_BKS, config, audio),
+        context_BKFWLC=heard(batch.audio_BKS, chunk, audio),
         reference_BCTHW=codec.encode_still(portrait[:, :, 0], chunk),
         portrait_B3HW=portrait[:, :, 0],
         face_BKTHW=face,
@@ -66,9 +72,8 @@ def encoded(batch: Batch, config: FlashHeadConfig, codec: VideoCodec, audio: Aud
 
 
 @torch.no_grad()
-def heard(audio_BKS: Tensor, config: FlashHeadConfig, audio: AudioEncoder) -> Tensor:
-    """Audio features around each picture of each chunk, [B, K, F, W, L, C], of the sound up to each chunk's end."""
-    frames = config.stream.frames_per_chunk
+def heard(audio_BKS: Tensor, frames: int, audio: AudioEncoder) -> Tensor:
+    """Audio features around each of a chunk's `frames`, [B, K, F, W, L, C], of the sound up to each chunk's end."""
     features = audio.features(audio_BKS.flatten(0, 1), frames_read(frames))
     context: Tensor = context_BFWLC(features, frames).unflatten(0, (-1, audio_BKS.shape[1]))
     return context
@@ -80,16 +85,24 @@ def as_video(frames_BTHWC: Tensor, dtype: torch.dtype) -> Tensor:
     return video.div_(127.5).sub_(1).to(dtype)  # in place: a window is tens of MB
 
 
-def shown_at(landmarks_BTPX: Tensor, points: Sequence[int], config: FlashHeadConfig, chunks: int) -> Tensor:
+def shown_at(
+    landmarks_BTPX: Tensor,
+    points: Sequence[int],
+    config: FlashHeadConfig,
+    chunks: int,
+    grid_THW: Sequence[int] | None = None,
+) -> Tensor:
     """Which latents show what the points surround: those that touch their box in the middle picture of each latent
-    frame; [B, chunks, T, H, W], 0 or 1."""
-    side, stride = config.latent_side, config.codec.stride_frames
-    middles = torch.tensor([0] + [1 + stride * t + stride // 2 for t in range(config.latent_frames - 1)])
-    places = torch.arange(side, device=landmarks_BTPX.device)
+    frame; [B, chunks, T, H, W], 0 or 1. `grid_THW` is a chunk's, the configuration's unless given."""
+    frames, rows, columns = grid_THW or config.grid_THW
+    stride = config.codec.stride_frames
+    middles = torch.tensor([0] + [1 + stride * t + stride // 2 for t in range(frames - 1)])
+    y, x = (torch.arange(count, device=landmarks_BTPX.device) for count in (rows, columns))
     shown = []
     for k in range(chunks):
         marks = landmarks_BTPX[:, middles + k * config.new_frames][:, :, list(points), :2] / config.codec.stride_px
         low, high = marks.amin(2), marks.amax(2)  # NaN where no face was found: nothing is inside
-        inside = (places + 1 > low[..., None]) & (places < high[..., None])
-        shown.append((inside[:, :, 1, :, None] & inside[:, :, 0, None, :]).float())
+        across = (x + 1 > low[..., :1]) & (x < high[..., :1])
+        down = (y + 1 > low[..., 1:]) & (y < high[..., 1:])
+        shown.append((down[..., :, None] & across[..., None, :]).float())
     return torch.stack(shown, 1)
