@@ -1,22 +1,17 @@
-"""What a run needs before its first update: a codec, an audio encoder, room on the device."""
+"""What a run needs before its first update: its folder, a codec, an audio encoder."""
 
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
-from vividhead.errors import UsageError, VividHeadError
+from vividhead.errors import UsageError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml
 from vividhead.flashhead.latents.codec import fit
 from vividhead.flashhead.latents.loader import LatentDataset
 from vividhead.flashhead.model.audio_encoders import AudioEncoder, load_audio_encoder, random_audio_encoder
 from vividhead.flashhead.model.codecs import VideoCodec, linear, load_codec
-from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.train.feeding import Training
 from vividhead.ledger import storage_error, write_atomically
 
-BYTES_A_PARAMETER = {1: 20, 2: 44}
-"""Float32 values, gradients, two moments and an average; in stage 2 of two networks, and the teacher's values."""
 _TOML = ".toml"
 
 
@@ -91,18 +86,3 @@ def audio_for(config: FlashHeadConfig, places: Places) -> AudioEncoder:
     if config.audio.encoder == "log_mel":
         return random_audio_encoder(config, 0)
     return load_audio_encoder(config, places.weights or places.run)
-
-
-def room_for(config: FlashHeadConfig, stage: int, device: torch.device, parts: int = 1) -> None:
-    """Refuse what cannot fit into a GPU's memory, before anything is read. `parts`: ranks that share parameters."""
-    if device.type != "cuda":
-        return
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in Dit(config).parameters())
-    _, total = torch.cuda.mem_get_info(device)
-    needed = parameters * BYTES_A_PARAMETER[stage]
-    if needed > total:
-        raise VividHeadError(
-            f"stage {stage} of {config.name} needs {needed / 1e9:.0f} GB for its parameters alone, and the GPU has "
-            f"{total / 1e9:.0f} GB: train on more GPUs with torchrun and --shard, or take a smaller --config"
-        )
