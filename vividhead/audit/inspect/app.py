@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,6 +77,12 @@ def make_app(tables: Tables, access: Access) -> FastAPI:
         status = 404 if isinstance(fault, MediaError) else 400 if isinstance(fault, UsageError) else 500
         text = fault.detail if isinstance(fault, MediaError) else str(fault)
         return JSONResponse({"error": text}, status)
+
+    @app.exception_handler(RequestValidationError)
+    def explain(_: Request, fault: RequestValidationError) -> JSONResponse:  # without what was sent: it may be no JSON
+        return JSONResponse(
+            {"error": "; ".join(f"{error['loc'][-1]}: {error['msg']}" for error in fault.errors())}, 422
+        )
 
     def known(clip_id: str) -> dict[str, Any]:
         clip = store.clip(clip_id)

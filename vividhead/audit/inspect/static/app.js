@@ -7,7 +7,7 @@ const STEPS_PER_PX = 16;
 const UNKNOWN = -32768;
 const LIPS = [13, 14, 61, 291, 78, 308, 0, 17];
 const byId = (id) => document.getElementById(id);
-const state = { about: null, rows: [], total: 0, offset: 0, limit: 50, clip: null, points: null, sidePx: 512, labels: true };
+const state = { about: null, rows: [], total: 0, offset: 0, limit: 50, clip: null, points: null };
 let latestList = 0;
 let latestClip = 0;
 let latestCompare = 0;
@@ -46,7 +46,7 @@ async function ask(path, options) {
   let text = `${answer.status} ${answer.statusText}`;
   try {
     const body = await answer.clone().json();
-    text = body.error || (Array.isArray(body.detail) ? body.detail.map((d) => `${d.loc.at(-1)}: ${d.msg}`).join("; ") : body.detail) || text;
+    text = body.error || body.detail || text;
   } catch {
     text = (await answer.text()) || text;
   }
@@ -160,6 +160,7 @@ const choose = shown(async (clipId) => {
   byId("clip").hidden = false;
   describe(found.clip);
   timeline(found.clip, found.siblings);
+  if (getComputedStyle(byId("clip")).position === "static") byId("clip").scrollIntoView({ block: "start" });
   mark();
   remember();
   const base = `/api/clips/${encodeURIComponent(clipId)}`;
@@ -170,10 +171,12 @@ const choose = shown(async (clipId) => {
 function describe(clip) {
   byId("clip-title").textContent = `${clip.packed && clip.kept ? "Kept" : "Rejected"}: ${fileOf(clip.uri)}`;
   byId("clip-about").textContent = `${clip.clip_id} · ${clip.start_s.toFixed(2)} – ${clip.end_s.toFixed(2)} s in the source`;
-  const reasons = clip.reasons.map((r) => {
+  const skipped = clip.reasons.filter((r) => r.code.endsWith(":skipped"));
+  const reasons = clip.reasons.filter((r) => !r.code.endsWith(":skipped")).map((r) => {
     const value = r.value === null ? r.detail : `${number(r.value)}, limit ${number(r.limit)}`;
     return make("li", value ? `${r.code}: ${value}` : r.code);
   });
+  if (skipped.length) reasons.push(make("li", `${skipped.length} more rules not judged: their scores were skipped after that`, { class: "quiet" }));
   if (clip.failure) reasons.push(make("li", clip.failure));
   byId("reasons").replaceChildren(...(reasons.length ? reasons : [make("li", "none")]));
   byId("scores").replaceChildren(...Object.entries(state.about.fields).map(([name, about]) => scoreRow(clip, name, about)));
@@ -193,11 +196,11 @@ function scoreRow(clip, name, about) {
   const rule = ruleOf(name);
   const status = clip[`${name.split(".")[0]}.status`];
   const value = clip[name] === null ? status === "measured" ? "unknown" : status || "not looked at" : number(clip[name]);
-  const broken = clip.reasons.some((r) => r.field === name);
+  const broken = clip.reasons.some((r) => r.field === name && !r.code.endsWith(":skipped"));
   const line = make("tr");
   line.append(make("th", name, { scope: "row" }), make("td", broken ? `${value} ✗` : value, { class: `n${broken ? " lost" : ""}` }), make("td", about.unit));
   const limits = rule ? [rule.min === null ? "" : `≥ ${number(rule.min)}`, rule.max === null ? "" : `≤ ${number(rule.max)}`].filter(Boolean).join(", ") : "";
-  line.append(make("td", limits), make("td", about.meaning));
+  line.append(make("td", limits), make("td", about.meaning, { class: "meaning" }));
   return line;
 }
 
@@ -220,7 +223,8 @@ async function play(base, mine) {
 }
 
 async function pointsOf(base, mine) {
-  byId("points-note").textContent = "";
+  byId("points-note").textContent = state.clip.packed ? "" : "(stored for kept clips only)";
+  if (!state.clip.packed) return;
   try {
     const bytes = await (await ask(`${base}/landmarks`)).arrayBuffer();
     if (mine === latestClip) state.points = new Int16Array(bytes);
