@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from vividhead.audit.account import account
 from vividhead.chain import Failure
 from vividhead.contract import differences, main
-from vividhead.dataset import run_toml
+from vividhead.dataset import SCHEMA_VERSION, run_toml
 from vividhead.manifest import CLIPS, DECISIONS, MANIFEST, MEASUREMENTS, SEGMENTS, SOURCES, arrow_type
 from vividhead.publish import publish
 from vividhead.records import Stretch
@@ -87,6 +87,7 @@ def test_every_column_has_a_type_a_meaning_and_the_unit_its_name_says() -> None:
     for column in ALL_COLUMNS:
         arrow_type(column.type)
         assert column.meaning and column.meaning[0] != " "
+        assert 1 <= column.since <= SCHEMA_VERSION
         for ending, unit in {"_px": "px", "_hz": "Hz", "_deg": "°", "_s": "s", "_frames": "frames"}.items():
             assert not column.name.endswith(ending) or column.unit == unit, column
     for table in (SOURCES, SEGMENTS, CLIPS, MEASUREMENTS, DECISIONS, MANIFEST):
@@ -97,7 +98,13 @@ def test_every_column_has_a_type_a_meaning_and_the_unit_its_name_says() -> None:
 def test_the_readme_names_every_column_and_field() -> None:
     text = (MANIFESTS / "README.md").read_text(encoding="utf-8")
     for column in ALL_COLUMNS:
-        assert f"| `{column.name}` | `{column.type}` |" in text
+        (line,) = {
+            line
+            for line in text.splitlines()
+            if line.startswith(f"| `{column.name}` | `{column.type}` |")
+            and (f" {column.meaning.replace('|', chr(92) + '|')} |" in line)
+        }
+        assert line.endswith(f"| {column.since} |")
     for score in score_names():
         for field in score_class(score).fields:
             assert f"| `{score}.{field}` |" in text

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vividhead.dataset import read_run
+from vividhead.dataset import SCHEMA_VERSION, read_run
 from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, parquet, read
 from vividhead.schemas import TABLES, all_fields, schemas
 from vividhead.score import Field
@@ -35,8 +35,13 @@ measurements/<score>/measurements.parquet    a new score adds a folder, never a 
 decisions/<digest>/decisions.parquet         one folder for each filters file that was run
 manifest.parquet                             one wide row for each kept clip; absent while shards change
 shards/<prefix>-000000.tar                   <clip_id>.mp4 .flac .landmarks.npz .json
+revoked/000001.json                          a signed receipt for each revocation: what must stay out, and why
 ledger/                                      what is done, for resuming; no contract, do not read it
 ```
+
+The schema version is {version}; a dataset carries its own in run.toml, `[versions] schema`, and `since` says which
+version brought a column. Datasets of an older version are refused with the command that writes their tables anew from
+the ledger (`vividhead repair DATASET`), those of a newer one with the advice to update.
 
 `source_id`, `segment_id` and `clip_id` join the tables. Frames are those of the 25 fps grid, counted from the
 source's first; spans are half open, `[start_frame, end_frame)`; frame k owns the samples 640k … 640k+639 of the
@@ -58,13 +63,14 @@ star. The newest one's digest stands in run.toml, `[filters] digest`.
 
 A reason's code is `<score>.<field>:<kind>`. The kinds are `low` and `high` (a limit is broken; value and limit stand
 beside), `unmeasurable` (the clip has no such value; `detail` says why), `failed` (measuring it went wrong) and
-`skipped` (a cheaper hard rule had already rejected the clip).
+`skipped` (a cheaper hard rule had already rejected the clip). The one code without a rule is `revoked`: the clip is out
+for good, `detail` names the receipt. Beside decisions that `vividhead rejudge` wrote lie their filters, filters.toml.
 """
 
 
 def readme() -> str:
     """README.md: every table and column."""
-    parts = [README_HEAD]
+    parts = [README_HEAD.replace("{version}", str(SCHEMA_VERSION))]
     for columns, file, meaning in TABLES.values():
         parts.append(_section(file, meaning, columns))
     meaning = (
@@ -83,8 +89,10 @@ def readme() -> str:
 
 
 def _section(file: str, meaning: str, columns: Sequence[Column]) -> str:
-    rows = [(f"`{c.name}`", f"`{c.type}`", c.unit, "yes" if c.may_be_null else "", c.meaning) for c in columns]
-    return f"## {file}\n\n{meaning}\n\n" + _table(("column", "type", "unit", "null?", "meaning"), rows)
+    rows = [
+        (f"`{c.name}`", f"`{c.type}`", c.unit, "yes" if c.may_be_null else "", c.meaning, str(c.since)) for c in columns
+    ]
+    return f"## {file}\n\n{meaning}\n\n" + _table(("column", "type", "unit", "null?", "meaning", "since"), rows)
 
 
 def _fields() -> str:

@@ -3,6 +3,7 @@
 import json
 import platform
 import tomllib
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,21 @@ def read_run(dataset: Path) -> dict[str, Any]:
         ) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise DatasetError(f"{path} is damaged: {fault}") from fault
+
+
+def check_schema(run: Mapping[str, Any], where: str) -> None:
+    """Raise DatasetError for tables of another schema version, with what to do."""
+    version = run.get("versions", {}).get("schema")
+    if version == SCHEMA_VERSION:
+        return
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DatasetError(
+            f"{where} has tables of schema version {version}, and this vividhead knows {SCHEMA_VERSION}: update it"
+        )
+    raise DatasetError(
+        f"{where} has tables of schema version {version}, older than {SCHEMA_VERSION}: write them anew with "
+        f"`vividhead repair {where}`"
+    )
 
 
 def claim(dataset: Path, where: str, pipeline: Pipeline, policy: Policy) -> None:

@@ -25,6 +25,8 @@ class Column:
     type: str
     unit: str
     meaning: str
+    since: int = 1
+    """The schema version that brought it."""
 
     @property
     def may_be_null(self) -> bool:

@@ -100,6 +100,7 @@ def _column(column: Column, field: Field | None) -> Schema:
     schema = _type(column.type)
     schema["description"] = column.meaning
     schema["x-arrow-type"] = column.type
+    schema["x-since-schema"] = column.since
     if column.unit:
         schema["x-unit"] = column.unit
     if column.name in CHOICES:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vividhead import manifest
-from vividhead.dataset import read_run
+from vividhead.dataset import check_schema, read_run
 from vividhead.errors import DatasetError
 from vividhead.revoked import check_manifest, revoked
 
@@ -25,6 +25,7 @@ class Dataset:
         """Open the dataset at `path`; raises DatasetError when there is none."""
         self.path = Path(path)
         self.run = read_run(self.path)
+        check_schema(self.run, str(self.path))
         self._kept: dict[str, dict[str, Any]] | None = None
 
     def table(self, name: str) -> "pyarrow.Table":

@@ -9,6 +9,7 @@ from faults.trees import tree
 from audit.spoilt import change_rows, flip_byte, set_cell
 from audit.standing_dataset import FILTERS, settings, standing_dataset
 from audit.test_revoke import _quick, kept
+from vividhead.audit.account import account
 from vividhead.audit.repack import repack
 from vividhead.audit.repair import repair
 from vividhead.audit.tables import Tables
@@ -16,6 +17,7 @@ from vividhead.audit.verify import verify
 from vividhead.cli import main
 from vividhead.errors import DatasetError
 from vividhead.loader.folder import Folder
+from vividhead.view import open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +93,29 @@ def test_looser_filters_want_the_footage(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="1 segments of .* want their footage"):
         repack(dataset, loose, on="local")
     assert tree(dataset) == before
+
+
+def as_version(dataset: Path, version: int) -> None:
+    path = dataset / "run.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("\nschema = 1\n", f"\nschema = {version}\n"), encoding="utf-8")
+
+
+def test_an_older_dataset_is_refused_with_the_command_that_mends_it(dataset: Path) -> None:
+    before = tree(dataset)
+    as_version(dataset, 0)
+    for use in (Tables, open_dataset, account_of):
+        with pytest.raises(DatasetError, match=rf"older than 1: .*`vividhead repair {dataset}`"):
+            use(dataset)
+    assert repair(dataset).after == 0
+    assert tree(dataset) == before and Tables(dataset).run["versions"]["schema"] == 1
+
+
+def account_of(dataset: Path) -> object:
+    return account(open_dataset(dataset))
+
+
+def test_a_newer_dataset_is_refused_with_the_advice_to_update(dataset: Path) -> None:
+    as_version(dataset, 2)
+    with pytest.raises(DatasetError, match="knows 1: update it"):
+        open_dataset(dataset)

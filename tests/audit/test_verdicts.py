@@ -75,7 +75,7 @@ def measured(rows: Rows, score: str) -> Any:
 
 def written(dataset: Path, rows: Rows) -> Tables:
     """The tables of these clips, as a run would leave them."""
-    (dataset / "run.toml").write_text('[filters]\ndigest = "0"\n', encoding="utf-8")
+    (dataset / "run.toml").write_text('[filters]\ndigest = "0"\n[versions]\nschema = 1\n', encoding="utf-8")
     write_atomically(dataset / "clips.parquet", parquet(table(CLIPS[:1], [{"clip_id": i} for i in rows])))
     for score in SCORES:
         write_atomically(dataset / f"measurements/{score}/measurements.parquet", parquet(measured(rows, score)))

@@ -21,7 +21,7 @@ Figures = dict[str, Any]
 
 
 def bench_audit(n_clips: int, dataset: Path | None, told: Told) -> Figures:
-    """Run every verb that works on tables alone. Without a `dataset` one of `n_clips` clips is made first, and timed."""
+    """Run every verb that works on tables alone. Without a `dataset`, one of `n_clips` clips is made, and timed."""
     with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch:
         runs: Figures = {}
         if dataset is None:

@@ -10,7 +10,6 @@ from pyarrow import compute
 
 from vividhead.audit.findings import Findings
 from vividhead.audit.tables import Tables
-from vividhead.dataset import SCHEMA_VERSION
 from vividhead.errors import DatasetError
 from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, arrow_type
 from vividhead.schemas import CHOICES, PATTERNS, TABLES, field_column
@@ -19,9 +18,6 @@ from vividhead.score import Field, score_class, score_names
 
 def check_schemas(tables: Tables, found: Findings) -> set[str]:
     """Check every table there is; returns the names of those whose columns can be relied upon."""
-    version = tables.run.get("versions", {}).get("schema")
-    if version != SCHEMA_VERSION:
-        found.add("schema", "run.toml", None, f"schema version {version}; this program writes {SCHEMA_VERSION}")
     readable = set()
     for name, columns, fields in _expected(tables):
         if not tables.has(name):

@@ -13,7 +13,7 @@ from typing import Any
 from vividhead.audit.revoke import finish_begun
 from vividhead.audit.verify import verify
 from vividhead.chain import Chain, pack_key
-from vividhead.dataset import read_run
+from vividhead.dataset import SCHEMA_VERSION, note_run, read_run
 from vividhead.ledger import Ledger, sole_writer
 from vividhead.publish import publish
 from vividhead.shard_set import packed_keys
@@ -54,8 +54,13 @@ class Repaired:
 
 
 def repair(dataset: Path) -> Repaired:
-    """Publish again from the ledger what can be; damaged members are forgotten first, so that they are made anew."""
-    before = verify(dataset).total
+    """Publish again from the ledger what can be; damaged members are forgotten first, so that they are made anew.
+
+    Tables of an older schema version are written in this one.
+    """
+    run = read_run(dataset)
+    is_older = run.get("versions", {}).get("schema") != SCHEMA_VERSION
+    before = 1 if is_older else verify(dataset).total
     pipeline = stored_pipeline(dataset)
     policy = stored_policy(dataset, pipeline)
     with sole_writer(dataset):
@@ -66,7 +71,9 @@ def repair(dataset: Path) -> Repaired:
         finish_begun(dataset)
         units = chain.settle_sources(packed_keys(dataset, pipeline))
         publish(dataset, chain, finished=True, packed_only=True)
-    where = read_run(dataset)["input"]["where"]
+        where = str(run["input"]["where"])
+        if is_older:
+            note_run(dataset, where, pipeline, policy)
     return Repaired(
         before=before, after=verify(dataset).total, lost=lost, unfinished=len(units),
         curate=f"vividhead curate {shlex.quote(where)} --out {shlex.quote(str(dataset))}",

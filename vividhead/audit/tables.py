@@ -15,7 +15,7 @@ import pyarrow.fs
 import pyarrow.parquet
 from pyarrow import compute
 
-from vividhead.dataset import read_run
+from vividhead.dataset import check_schema, read_run
 from vividhead.errors import DatasetError, UsageError
 from vividhead.revoked import FOLDER as REVOKED
 from vividhead.revoked import Revoked, tombstones
@@ -27,7 +27,8 @@ class Tables:
     """The tables of one dataset, read only. `where` is a folder or an address such as s3://bucket/dataset."""
 
     def __init__(self, where: str | Path) -> None:
-        """Open the dataset; raises DatasetError where there is none, UsageError for an address no one can open."""
+        """Open the dataset; raises DatasetError where there is none or one of another schema version, UsageError for
+        an address no one can open."""
         self.where = str(where)
         self.folder: Path | None = None
         """The local folder, or None for an object store, which is only read."""
@@ -38,6 +39,7 @@ class Tables:
             self.folder = Path(where)
             self._store, self._base = pa.fs.LocalFileSystem(), str(self.folder.absolute())
             self.run = read_run(self.folder)
+        check_schema(self.run, self.where)
 
     @property
     def digest(self) -> str:

@@ -224,19 +224,22 @@ def _with_limit(rule: Rule, goodness: float) -> Rule:
     if rule.min is not None and rule.max is not None:
         half = (rule.max - rule.min) / 2
         middle, reach = rule.min + half, (1 - goodness) * half
-        return replace(rule, min=inside(rounded(middle - reach, -1)), max=inside(rounded(middle + reach, 1)))
+        ends = (rounded(middle + side * reach, side, half) for side in (-1, 1))
+        return replace(rule, **dict(zip(("min", "max"), map(inside, ends), strict=True)))
     if rule.min is not None:
         return replace(rule, min=inside(rounded(goodness, -1)))
     return replace(rule, max=inside(rounded(-goodness, 1)))
 
 
-def rounded(value: float, side: int) -> float:
-    """The value to `DIGITS` digits, up for side 1, down for side -1."""
-    if value == 0 or not math.isfinite(value):
+def rounded(value: float, side: int, size: float | None = None) -> float:
+    """The value to `DIGITS` digits of its `size` (its own), up for side 1, down for side -1."""
+    size = abs(value) if size is None else size
+    if size == 0 or not math.isfinite(value):
         return value
-    step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1)
+    digits = DIGITS - 1 - math.floor(math.log10(size))
+    step = 10.0**-digits
     near = (math.ceil(value / step - 1e-9) if side > 0 else math.floor(value / step + 1e-9)) * step
-    return float(f"{near:.{DIGITS}g}")
+    return round(near, digits) + 0.0
 
 
 @dataclass(frozen=True)
