@@ -50,6 +50,8 @@ def add_bench(verbs: "Verbs") -> None:
     loader.add_argument("--side-px", type=int, default=512, help="side of the pictures (default: 512)")
     loader.add_argument("--batch-size", type=int, default=4, help="windows in a batch (default: 4)")
     loader.add_argument("--workers", type=int, default=0, help="processes that decode (default: 0, none beside this)")
+    cached = "read the cache in DIR, made by `vividhead latents`, instead of decoding pictures"
+    loader.add_argument("--latents", type=Path, metavar="DIR", help=cached)
     loader.add_argument("--seconds", type=float, default=20.0, help="how long to read (default: 20)")
     loader.add_argument("--json", action="store_true", help="figures for scripts")
     loader.set_defaults(verb=_bench_loader)
@@ -159,9 +161,15 @@ def _bench_loader(asked: argparse.Namespace) -> int:
     for name, least in (("batch_size", 1), ("workers", 0), ("seconds", 0.1)):
         if getattr(asked, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} {getattr(asked, name):g}: {least:g} or more")
+    plan, cached, side_px = WindowPlan(chunks=asked.chunks), None, asked.side_px
+    if asked.latents is not None:
+        from vividhead.flashhead.latents.loader import LatentDataset
+
+        cached = LatentDataset(asked.dataset, plan, cache=asked.latents, endless=True)
+        side_px = cached.identity.plan.side_px
     figures = bench_loader(
-        asked.dataset, WindowPlan(chunks=asked.chunks), side_px=asked.side_px, batch_size=asked.batch_size,
-        workers=asked.workers, seconds=asked.seconds,
+        asked.dataset, plan, side_px=side_px, batch_size=asked.batch_size, workers=asked.workers,
+        seconds=asked.seconds, cached=cached,
     )  # fmt: skip
     show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0

@@ -6,6 +6,7 @@ from typing import Any
 
 from vividhead.loader.dataset import ShardDataset
 from vividhead.loader.plan import WindowPlan
+from vividhead.loader.windows import WindowDataset
 from vividhead.media.window import decode_all
 from vividhead.records import GRID_FPS
 
@@ -14,11 +15,22 @@ FLOOR_CLIPS = 8
 
 
 def bench_loader(
-    path: str | Path, plan: WindowPlan, *, side_px: int, batch_size: int, workers: int, seconds: float
+    path: str | Path,
+    plan: WindowPlan,
+    *,
+    side_px: int,
+    batch_size: int,
+    workers: int,
+    seconds: float,
+    cached: WindowDataset[Any, Any] | None = None,
 ) -> dict[str, Any]:
-    """Read batches for about so many seconds after the first one, and return the figures as JSON values."""
-    dataset = ShardDataset(path, plan, side_px=side_px, endless=True)
-    floor_fps = _floor_frames_per_s(dataset)
+    """Read batches for about so many seconds after the first one, and return the figures as JSON values.
+
+    Reads from `cached` where one is given; the floor is decoding the clips at `path` all the same.
+    """
+    films = ShardDataset(path, plan, side_px=side_px, endless=True)
+    floor_fps = _floor_frames_per_s(films)
+    dataset: WindowDataset[Any, Any] = cached or films
     batches = dataset.loader(batch_size, workers=workers)
     next(batches)
     began, used_s, n_windows = time.monotonic(), time.process_time(), 0
@@ -28,7 +40,7 @@ def bench_loader(
     frames_per_s = n_windows * plan.window_frames / took_s
     return {
         "clips": dataset.n_clips, "windows": dataset.n_windows, "window_frames": plan.window_frames,
-        "side_px": side_px, "batch_size": batch_size, "workers": workers,
+        "side_px": side_px, "cached": cached is not None, "batch_size": batch_size, "workers": workers,
         "windows_per_s": round(n_windows / took_s, 2),
         "frames_per_s": round(frames_per_s, 1),
         "times_real_time": round(frames_per_s / GRID_FPS, 1),
@@ -50,9 +62,10 @@ def table(figures: dict[str, Any]) -> str:
     """The figures as lines for people."""
     f = figures
     cost = "" if f["cpu_ms_per_window"] is None else f", {f['cpu_ms_per_window']:g} ms of CPU each"
+    how = "cached as latents" if f["cached"] else "decoded"
     return "\n".join(
         [
-            f"{f['clips']} clips, {f['windows']} windows of {f['window_frames']} frames at {f['side_px']} px, "
+            f"{f['clips']} clips, {f['windows']} windows of {f['window_frames']} frames at {f['side_px']} px {how}, "
             f"{f['workers']} workers, batches of {f['batch_size']}",
             f"windows       {f['windows_per_s']:8.2f} /s{cost}",
             f"frames        {f['frames_per_s']:8.1f} /s ({f['times_real_time']:g} times real time)",

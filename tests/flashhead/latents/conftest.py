@@ -8,7 +8,7 @@ import pytest
 
 from tests.packed import packed_dataset
 from vividhead.flashhead.config import FlashHeadConfig, load_config
-from vividhead.flashhead.latents import maker
+from vividhead.flashhead.latents import work
 from vividhead.flashhead.latents.maker import Made, Order, make_latents
 
 
@@ -35,14 +35,14 @@ def whole(packed: Path, config: FlashHeadConfig, tmp_path_factory: pytest.TempPa
     """The latents of a copy of it, made without disturbance by one worker in groups of four seconds. Read only."""
     dataset = shutil.copytree(packed, tmp_path_factory.mktemp("whole") / "dataset")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maker, "GROUP_S", 4.0)
+        patch.setattr(work, "GROUP_S", 4.0)
         return make_latents(Order(dataset=str(dataset), config=config, on="local", workers=1))
 
 
 @pytest.fixture
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `whole` was made."""
-    monkeypatch.setattr(maker, "GROUP_S", 4.0)
+    monkeypatch.setattr(work, "GROUP_S", 4.0)
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 from vividhead.errors import DatasetError, UsageError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml
 from vividhead.flashhead.latents.identity import check_codec, check_plan, codec_digest, found_cache, read_identity
-from vividhead.flashhead.latents.maker import Made, Order, groups, make_latents
+from vividhead.flashhead.latents.maker import Made, Order, make_latents
 from vividhead.flashhead.latents.plan import LatentPlan
 from vividhead.flashhead.latents.unit import LatentJob, LatentUnit
 from vividhead.flashhead.latents.unit import run_unit as real
+from vividhead.flashhead.latents.work import groups
 from vividhead.flashhead.model.codecs import random_codec
 from vividhead.manifest import read
 from vividhead.shards import index
@@ -97,7 +98,7 @@ def test_runs_that_are_killed_at_any_time_end_in_the_same_bytes(
     toml = tmp_path / "tiny.toml"
     toml.write_text(as_toml(config), encoding="utf-8")
     script = (
-        "import sys; from vividhead import cli; from vividhead.flashhead.latents import maker; maker.GROUP_S = 4.0; "
+        "import sys; from vividhead import cli; from vividhead.flashhead.latents import work; work.GROUP_S = 4.0; "
         f"sys.exit(cli.main(['latents', {str(dataset)!r}, '--model', {str(toml)!r}, '--on', 'local', '--quiet']))"
     )
     command = [sys.executable, "-c", script]
@@ -173,12 +174,12 @@ def test_a_group_that_kills_its_process_is_set_aside_and_the_others_are_made(
 
 
 def test_a_shard_that_was_lost_is_made_again(dataset: Path, whole: Made, config: FlashHeadConfig) -> None:
-    from vividhead.flashhead.latents import maker
+    from vividhead.flashhead.latents import work
 
     lost = sorted(dataset.glob("latents/tiny-*/shards/*.tar"))[-1]
     lost.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maker, "GROUP_S", 4.0)
+        patch.setattr(work, "GROUP_S", 4.0)
         make_latents(order_of(dataset, config))
     assert tree(dataset / "latents") == tree(whole.cache.parent)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vividhead.flashhead.config import FlashHeadConfig
-from vividhead.flashhead.latents.loader import LatentBatch
+from vividhead.flashhead.latents.sample import LatentBatch
 from vividhead.flashhead.latents.unit import FACE_BIT, MOUTH_BIT
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.train.windows import Windows, as_video, heard

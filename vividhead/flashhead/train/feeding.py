@@ -14,7 +14,8 @@ from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.held_out import held_out, plan_of
 from vividhead.flashhead.latents.feed import cached_windows
 from vividhead.flashhead.latents.identity import check_codec, check_plan, command, found_cache
-from vividhead.flashhead.latents.loader import LatentBatch, LatentDataset
+from vividhead.flashhead.latents.loader import LatentDataset
+from vividhead.flashhead.latents.sample import LatentBatch
 from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.flops import forward_pass
