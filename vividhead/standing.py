@@ -80,7 +80,10 @@ def stored_policy(dataset: Path, pipeline: Pipeline) -> Policy:
 
 
 def written(folder: str, name: str, text: str) -> str:
-    """Path of a settings file with this name and text."""
+    """Path of a settings file with this name and text. Raises DatasetError for a name that leaves the folder: a
+    dataset may come from anywhere, and reading it must not write elsewhere."""
     path = Path(folder) / f"{name}.toml"
+    if path.parent != Path(folder) or "\0" in name:
+        raise DatasetError(f"run.toml names its settings {name!r}: a name must be a file's, without a folder")
     path.write_text(text, encoding="utf-8")
     return str(path)

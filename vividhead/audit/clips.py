@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -15,6 +14,7 @@ from vividhead.audit.tables import Tables
 from vividhead.errors import DatasetError
 from vividhead.pipeline import Pipeline, load_pipeline
 from vividhead.policy import Policy, load_policy
+from vividhead.standing import written
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def own_pipeline(tables: Tables) -> Pipeline:
     """The pipeline that made the dataset, out of its run.toml."""
     run = tables.run["pipeline"]
     with TemporaryDirectory(prefix="vividhead-") as scratch:
-        path = Path(scratch) / f"{run['name']}.toml"
-        path.write_text(run["text"], encoding="utf-8")
-        return load_pipeline(str(path))
+        return load_pipeline(written(scratch, str(run["name"]), str(run["text"])))
 
 
 def own_policy(tables: Tables) -> Policy:
@@ -68,9 +66,7 @@ def own_policy(tables: Tables) -> Policy:
 
 def _policy_of(name: str, text: str, scores: Sequence[str]) -> Policy:
     with TemporaryDirectory(prefix="vividhead-") as scratch:
-        path = Path(scratch) / f"{name}.toml"
-        path.write_text(text, encoding="utf-8")
-        return load_policy(str(path), scores)
+        return load_policy(written(scratch, name, text), scores)
 
 
 FILTERS_FILE = "filters.toml"
