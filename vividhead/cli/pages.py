@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.cli.terminal import say, show
+from vividhead.errors import UsageError
 
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
@@ -28,6 +29,8 @@ def add_report(verbs: "Verbs") -> None:
 def _report(asked: argparse.Namespace) -> int:
     from vividhead.audit.report import report
 
+    if asked.out is None and "://" in asked.dataset:
+        raise UsageError(f"{asked.dataset} is only read: say with --out where the page is to be written")
     out = Path(asked.out) if asked.out else Path(asked.dataset) / "report.html"
     show(str(report(asked.dataset, out, filters=asked.filters, hourly_cost=asked.hourly_cost)))
     return 0

@@ -287,9 +287,8 @@ def _still(s: Still) -> str:
         picture = f'<img alt="{label}" src="data:image/jpeg;base64,{s.jpeg_base64}">'
     else:
         picture = f'<div class="none">{escape(s.missing)}</div>'
-    return (
-        f'<li>{picture}<p>{escape(s.what)}</p><p class="quiet">{escape(s.where)}<br><code>{s.clip_id}</code></p></li>'
-    )
+    named = f"{escape(s.where)}<br><code>{escape(s.clip_id)}</code>"
+    return f'<li>{picture}<p>{escape(s.what)}</p><p class="quiet">{named}</p></li>'
 
 
 def _made(f: Figures) -> str:

@@ -12,6 +12,7 @@ from vividhead.audit.sql import quoted
 from vividhead.audit.tables import Tables
 from vividhead.errors import MediaError
 from vividhead.policy import Policy
+from vividhead.revoked import CODE
 
 if TYPE_CHECKING:
     from vividhead.audit.sql import Session
@@ -95,11 +96,15 @@ def _kept(tables: Tables, row: dict[str, Any]) -> Still:
 
 
 def rejected_stills(session: "Session") -> list[Still]:
-    """For each of the most frequent limits: the clip that missed it least, and the one that missed it most."""
+    """For each of the most frequent limits: the clip that missed it least, and the one that missed it most.
+
+    What was revoked is shown no more, though its footage may still be at hand.
+    """
     rows = table_rows(
         session,
         f"""WITH missed AS (
-                SELECT *, abs(value - broken_limit) AS miss FROM candidates WHERE NOT kept AND failure IS NULL
+                SELECT *, abs(value - broken_limit) AS miss FROM candidates
+                WHERE NOT kept AND failure IS NULL AND first <> '{CODE}'
             ),
             codes AS (SELECT first, sum(duration_s) AS s FROM missed GROUP BY 1 ORDER BY s DESC, 1 LIMIT {MOST}),
             ends AS (
