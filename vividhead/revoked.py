@@ -59,7 +59,7 @@ class Revoked:
         """clip_id → receipt."""
         return {stone.clip_id: stone.receipt for stone in self.clips}
 
-    def receipt_of(self, clip: Clip) -> str | None:
+    def receipt_of(self, clip: Clip | Tombstone) -> str | None:
         """The receipt by which a clip is out: it, its source, or a face at that place and time was revoked."""
         if clip.source_id in self.sources:
             return self.sources[clip.source_id]
@@ -69,7 +69,7 @@ class Revoked:
         return None
 
 
-def _same_place(stone: Tombstone, clip: Clip) -> bool:
+def _same_place(stone: Tombstone, clip: Clip | Tombstone) -> bool:
     """Do both show one part of the picture at one time?"""
     (a0, b0, a1, b1), (c0, d0, c1, d1) = stone.crop_xyxy_px, clip.crop_xyxy_px
     in_time = max(stone.start_frame, clip.start_frame) < min(stone.end_frame, clip.end_frame)
@@ -78,13 +78,21 @@ def _same_place(stone: Tombstone, clip: Clip) -> bool:
 
 def receipts(dataset: Path) -> list[dict[str, Any]]:
     """All receipts, oldest first; DatasetError where one is damaged: then nothing may be trusted to stay out."""
-    out = []
-    for path in sorted((dataset / FOLDER).glob("[0-9]*.json")):
+    return checked((str(path), path.read_bytes()) for path in sorted((dataset / FOLDER).glob("[0-9]*.json")))
+
+
+def checked(files: Iterable[tuple[str, bytes]]) -> list[dict[str, Any]]:
+    """Receipts out of the bytes of their files (by name, oldest first): each as it was signed, and none missing
+    between them. DatasetError names the file that is not."""
+    out: list[dict[str, Any]] = []
+    for name, data in files:
         try:
-            receipt = json.loads(path.read_bytes())
+            receipt = json.loads(data)
             check_signature(receipt)
-        except (ValueError, KeyError, TypeError) as fault:
-            raise DatasetError(f"{path} is damaged ({fault}): bring it back, it says what must stay out") from fault
+            if receipt["previous_sha256"] != (out[-1]["sha256"] if out else None):
+                raise ValueError("the receipt before it is missing, or another")
+        except (ValueError, KeyError, TypeError, AttributeError) as fault:
+            raise DatasetError(f"{name} is damaged ({fault}): bring it back, it says what must stay out") from fault
         out.append(receipt)
     return out
 

@@ -1,4 +1,5 @@
-"""Take revoked content out of what stands beside the tables: the ledger's bytes and arrays, and cached latents."""
+"""Take revoked content out of what stands beside the tables: the ledger's bytes and arrays, cached latents, the prints
+that a split is made by, and pages with stills."""
 
 import hashlib
 import io
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import compute
 
 from vividhead import manifest
 from vividhead.chain import Chain
@@ -89,3 +92,26 @@ def _names(cache: Path, clip_ids: Sequence[str]) -> bool:
 def _holds(tape: Path, clip_ids: Sequence[str]) -> bool:
     stems = {name.split(".", 1)[0] for name in index([tape])}
     return not stems.isdisjoint(clip_ids)
+
+
+def purge_prints(dataset: Path, clip_ids: Sequence[str]) -> list[str]:
+    """Delete the fingerprints and embeddings of the clips that `vividhead split` keeps; returns the files."""
+    touched = []
+    for path in sorted((dataset / "splits" / "prints").glob("*.parquet")):
+        prints = manifest.read(path)
+        is_gone = compute.is_in(prints["clip_id"], pa.array(clip_ids, pa.string()))
+        if compute.any(is_gone).as_py():
+            write_atomically(path, manifest.parquet(prints.filter(compute.invert(is_gone))))
+            touched.append(f"splits/prints/{path.name}")
+    return touched
+
+
+def purge_pages(dataset: Path, clip_ids: Sequence[str]) -> list[str]:
+    """Delete the reports in the dataset's folder that show any of the clips; returns them."""
+    touched = []
+    for path in sorted(dataset.glob("*.html")):
+        page = path.read_bytes()
+        if any(clip_id.encode() in page for clip_id in clip_ids):
+            path.unlink()
+            touched.append(path.name)
+    return touched

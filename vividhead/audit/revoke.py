@@ -1,7 +1,9 @@
 """Take content out of a dataset for good, and leave a signed receipt of what, why, when, and the digests around it.
 
-    receipt, begun ─▶ tombstones ─▶ ledger purged ─▶ tables, shards and manifest published anew ─▶ latents purged ─▶
-    receipt, done. Killed in between, `vividhead repair` (or the next revocation) finishes; loaders refuse until then.
+    receipt, begun ─▶ tombstones ─▶ ledger purged ─▶ tables, shards and manifest published anew ─▶ latents, prints and
+    pages purged ─▶ receipt, done.
+
+Killed in between, `vividhead repair` (or the next revocation) finishes; loaders refuse until then.
 
 Only shards that held revoked clips are rewritten. Of a revoked clip the dataset keeps its span, its scores and the
 reason, so that the account adds up; no picture, sound, mesh or embedding. Of a revoked source not even that.
@@ -18,7 +20,7 @@ from typing import Any
 
 from vividhead import manifest
 from vividhead.audit.chosen import Chosen
-from vividhead.audit.purge import purge_latents, purge_ledger
+from vividhead.audit.purge import purge_latents, purge_ledger, purge_pages, purge_prints
 from vividhead.errors import UsageError
 from vividhead.ledger import Ledger, sole_writer
 from vividhead.publish import publish
@@ -96,6 +98,7 @@ def _begun(
         "seconds": sum(row["end_frame"] - row["start_frame"] for row in rows) / GRID_FPS,
         "not_compared": chosen.not_compared, "distances": chosen.distances,
         "digests_before": digests(dataset), "digests_after": None, "latents": [],
+        "deleted": [],
     }  # fmt: skip
 
 
@@ -142,8 +145,12 @@ def _finish(dataset: Path, receipt: Receipt) -> Receipt:
     publish(dataset, chain, finished=True, packed_only=True)
     touched = purge_latents(dataset, [row["clip_id"] for row in receipt["clips"]])
     drop_other_decisions(dataset, chain.job.policy.digest)
-    latents = sorted({*receipt["latents"], *touched})
-    after = {**receipt, "state": "done", "done": _now(), "digests_after": digests(dataset), "latents": latents}
+    clip_ids = [row["clip_id"] for row in receipt["clips"]]
+    deleted = [*receipt["deleted"], *purge_prints(dataset, clip_ids), *purge_pages(dataset, clip_ids)]
+    after = {
+        **receipt, "state": "done", "done": _now(), "digests_after": digests(dataset),
+        "latents": sorted({*receipt["latents"], *touched}), "deleted": sorted(set(deleted)),
+    }  # fmt: skip
     write_receipt(dataset, after)
     return signed(after)
 
@@ -169,6 +176,8 @@ def told(receipt: Receipt) -> str:
     ]
     if receipt["latents"]:
         lines.append(f"latents dropped, make them anew: {', '.join(receipt['latents'])}")
+    if receipt["deleted"]:
+        lines.append(f"deleted, for what they showed of it: {', '.join(receipt['deleted'])}")
     if receipt["not_compared"]:
         lines.append(
             f"{receipt['not_compared']} clips have no face embedding (their identity was never scored): not compared"

@@ -1,6 +1,5 @@
 """Where a dataset lies: a local folder, or one in an object store that pyarrow reads. Whole files, or parts of them."""
 
-import json
 import os
 import re
 import tomllib
@@ -13,7 +12,7 @@ from vividhead import manifest
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError, UsageError
 from vividhead.revoked import FOLDER as REVOKED
-from vividhead.revoked import Revoked, check_manifest, revoked, tombstones
+from vividhead.revoked import Revoked, check_manifest, checked, revoked, tombstones
 from vividhead.shards import Place
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Folder:
         store, base = _opened(self.where)
         found = store.get_file_info(FileSelector(f"{base}/{REVOKED}", allow_not_found=True))
         names = sorted(about.base_name for about in found if about.base_name.endswith(".json"))
-        return tombstones(json.loads(self._bytes(f"{REVOKED}/{name}")) for name in names)
+        return tombstones(checked((f"{self.where}/{REVOKED}/{n}", self._bytes(f"{REVOKED}/{n}")) for n in names))
 
     def table(self, name: str) -> "pyarrow.Table":
         """The Parquet file of this name, or DatasetError saying what is wrong with it."""
