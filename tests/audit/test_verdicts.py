@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vividhead.audit.decisions import REASONS_READ, decision_rows, write_decisions
+from vividhead.audit.decisions import REASONS_READ, DecisionWriter, decision_rows
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import ScoreColumns, Verdicts, aligned, score_columns, verdicts, verdicts_of
+from vividhead.audit.verdicts import (
+    ScoreColumns,
+    Verdicts,
+    aligned,
+    fields_of,
+    score_columns,
+    score_parts,
+    verdicts,
+    verdicts_of,
+)
 from vividhead.errors import DatasetError
 from vividhead.ledger import write_atomically
 from vividhead.manifest import CLIPS, DECISIONS, MEASUREMENTS, parquet, read, schema, table
@@ -91,10 +100,13 @@ def judged_by_column(tables: Tables, by: Policy) -> tuple[Verdicts, list[dict[st
     fields = [f for _, f in FIELDS]
     columns = {s: score_columns(tables, s, ids, fields, REASONS_READ) for s in SCORES}
     found = verdicts_of(by, columns)
-    assert (verdicts(tables, by, ids).kinds_RN == found.kinds_RN).all()
+    (by_score,) = verdicts(tables, [by], ids)
+    assert (by_score.kinds_RN == found.kinds_RN).all()
     assert tables.folder is not None
-    path = write_decisions(tables.folder, ids, found, columns, None)
-    return found, read(path).to_pylist(), path
+    with DecisionWriter(tables.folder, by.digest) as out:
+        for rows, parts in score_parts(tables, fields_of([by]), ids, REASONS_READ, at_once=3):
+            out.write(decision_rows(ids[rows], verdicts_of(by, parts), parts, None))
+    return found, read(out.path).to_pylist(), out.path
 
 
 def plain(reasons: Any) -> list[tuple[Any, ...]]:
@@ -107,7 +119,7 @@ def test_judging_columns_is_judging_clip_by_clip(rows: Rows, drawn: list[Rule]) 
     by, ids = policy(*drawn), pa.chunked_array([list(rows)], pa.string())
     columns = {score: ScoreColumns(score, aligned(measured(rows, score), ids, score)) for score in SCORES}
     found = verdicts_of(by, columns)
-    cells = decision_rows(ids, found, columns, None, slice(0, len(rows))).to_pylist()
+    cells = decision_rows(ids, found, columns, None).to_pylist()
     expected = [judge(by, clip_id, of) for clip_id, of in rows.items()]
     assert found.passed_N.tolist() == [decision.kept for decision in expected]
     assert [(c["clip_id"], c["kept"]) for c in cells] == [(d.clip_id, d.kept) for d in expected]
@@ -171,8 +183,11 @@ def test_parts_of_the_clips_give_the_same_rows_as_the_whole(tmp_path: Path) -> N
     ids = tables.read("clips", ["clip_id"])["clip_id"]
     columns = {"framing": score_columns(tables, "framing", ids, ["face_height_px_in_source"], REASONS_READ)}
     found = verdicts_of(policy(AT_LEAST_2), columns)
-    whole = decision_rows(ids, found, columns, None, slice(0, 4)).to_pylist()
-    parts = [r for at in range(4) for r in decision_rows(ids, found, columns, None, slice(at, at + 1)).to_pylist()]
+    whole = decision_rows(ids, found, columns, None).to_pylist()
+    parts = []
+    for rows in (slice(at, at + 1) for at in range(4)):
+        one = {"framing": columns["framing"].part(rows)}
+        parts += decision_rows(ids[rows], found.part(rows), one, None).to_pylist()
     assert parts == whole
     assert [len(row["reasons"]) for row in whole] == [1, 0, 1, 1]
     assert schema(DECISIONS).names == list(whole[0])

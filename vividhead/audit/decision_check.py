@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from vividhead.audit.clips import own_policy, stored_policies
-from vividhead.audit.decisions import REASONS_READ, ROWS_AT_ONCE, Failures, decision_rows
+from vividhead.audit.decisions import REASONS_READ, Failures, decision_rows
 from vividhead.audit.findings import Findings
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import revoked_rows, rules_by_score, score_columns, verdicts_of
+from vividhead.audit.verdicts import ROWS_AT_ONCE, fields_of, revoked_rows, score_parts, verdicts_of
 from vividhead.errors import ConfigError, DatasetError
 from vividhead.policy import Policy
 
@@ -40,31 +40,21 @@ def _compare(tables: Tables, found: Findings, policy: Policy) -> None:
     clip_ids = tables.read("clips", ["clip_id"])["clip_id"]
     if not stored["clip_id"].equals(clip_ids):
         return  # the keys' check has named the rows
+    failures = Failures(stored["failure"].combine_chunks(), stored["failure_detail"].combine_chunks())
+    out = revoked_rows(tables, clip_ids)
+    reasons = tables.parts(name, ["reasons"], ROWS_AT_ONCE)
+    found.looked("decisions", len(clip_ids))
     try:
-        columns = {
-            score: score_columns(tables, score, clip_ids, [policy.rules[row].field for row in rows], REASONS_READ)
-            for score, rows in rules_by_score(policy)
-        }
+        for rows, columns in score_parts(tables, fields_of([policy]), clip_ids, REASONS_READ):
+            ours = next(reasons)["reasons"]
+            gone = {row - rows.start: receipt for row, receipt in out.items() if rows.start <= row < rows.stop}
+            anew = decision_rows(clip_ids[rows], verdicts_of(policy, columns, gone), columns, failures.part(rows))
+            kept = stored["kept"][rows]
+            wrong = compute.not_equal(anew["kept"], kept).to_numpy() | differing(ours, anew["reasons"])
+            if wrong.any():
+                _name(found, tables.place(name), wrong, rows.start, (kept, ours), anew)
     except DatasetError as fault:
         found.add("decision", tables.place(name), None, f"cannot be judged anew: {fault}")
-        return
-    judged = verdicts_of(policy, columns, revoked_rows(tables, clip_ids))
-    failures = Failures(stored["failure"].combine_chunks(), stored["failure_detail"].combine_chunks())
-    found.looked("decisions", len(clip_ids))
-    for begin, reasons in _reasons(tables, name):
-        rows = slice(begin, begin + len(reasons))
-        anew = decision_rows(clip_ids, judged, columns, failures, rows)
-        wrong = compute.not_equal(anew["kept"], stored["kept"][rows]).to_numpy() | differing(reasons, anew["reasons"])
-        if wrong.any():
-            _name(found, tables.place(name), wrong, begin, (stored["kept"][rows], reasons), anew)
-
-
-def _reasons(tables: Tables, name: str) -> Any:
-    """(first row, stored reasons) part by part: whole, they are the largest column of a dataset."""
-    begin = 0
-    for part in tables.parts(name, ["reasons"], ROWS_AT_ONCE):
-        yield begin, part["reasons"]
-        begin += len(part)
 
 
 def differing(stored: pa.ChunkedArray, anew: pa.ChunkedArray) -> NDArray[np.bool_]:

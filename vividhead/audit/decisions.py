@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,11 @@ from numpy.typing import NDArray
 from pyarrow import compute
 
 from vividhead.audit.verdicts import FAILED, HIGH, KINDS, LOW, SKIPPED, STATUSES, UNMEASURABLE, ScoreColumns, Verdicts
-from vividhead.ledger import storage_error
-from vividhead.manifest import DECISIONS, schema
+from vividhead.ledger import storage_error, write_atomically
+from vividhead.manifest import DECISIONS, parquet, schema
 from vividhead.policy import Rule
 from vividhead.revoked import CODE
 
-ROWS_AT_ONCE = 250_000
-"""Clips whose reasons are in memory at a time."""
 REASONS_READ = ("code", "detail", "unknown")
 """Columns of a measurement that a reason may quote."""
 
@@ -35,62 +34,63 @@ class Failures:
     code: pa.Array
     detail: pa.Array
 
-
-def write_decisions(
-    dataset: Path,
-    clip_ids: pa.ChunkedArray,
-    found: Verdicts,
-    columns: Mapping[str, ScoreColumns],
-    failures: Failures | None,
-) -> Path:
-    """Write the decisions of `found`'s policy, whole or not at all, and return the file's path."""
-    path = dataset / "decisions" / found.policy.digest / "decisions.parquet"
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_parts(part, len(clip_ids), lambda rows: decision_rows(clip_ids, found, columns, failures, rows))
-        part.replace(path)
-    except OSError as fault:
-        part.unlink(missing_ok=True)
-        raise storage_error(fault, path) from fault
-    return path
+    def part(self, rows: slice) -> "Failures":
+        """Those of some clips."""
+        return Failures(self.code[rows], self.detail[rows])
 
 
-def _write_parts(path: Path, count: int, made: Callable[[slice], pa.Table]) -> None:
-    """Write tables one after the other. Their dictionaries are written as they are, and read as plain texts."""
-    described = base64.b64encode(schema(DECISIONS).serialize())
-    out = None
-    try:
-        for begin in range(0, max(1, count), ROWS_AT_ONCE):
-            table = made(slice(begin, min(begin + ROWS_AT_ONCE, count)))
-            out = out or pa.parquet.ParquetWriter(path, table.schema, compression="zstd", store_schema=False)
-            out.write_table(table)
-        assert out is not None
-        out.add_key_value_metadata({"ARROW:schema": described})
-    finally:
-        if out is not None:
-            out.close()
+class DecisionWriter:
+    """Writes decisions/<digest>/decisions.parquet part by part; it is there whole or not at all."""
+
+    def __init__(self, dataset: Path, digest: str) -> None:
+        """Begin a file beside its place."""
+        self.path = dataset / "decisions" / digest / "decisions.parquet"
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._out: pa.parquet.ParquetWriter | None = None
+
+    def write(self, table: pa.Table) -> None:
+        """Add some clips' rows. Their dictionaries are written as they are, and read as plain texts."""
+        try:
+            if self._out is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._out = pa.parquet.ParquetWriter(self._part, table.schema, compression="zstd", store_schema=False)
+            self._out.write_table(table)
+        except OSError as fault:
+            raise storage_error(fault, self.path) from fault
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._out is not None:
+                described = base64.b64encode(schema(DECISIONS).serialize())
+                self._out.add_key_value_metadata({"ARROW:schema": described})
+                self._out.close()
+                if fault is None:
+                    self._part.replace(self.path)
+            elif fault is None:
+                write_atomically(self.path, parquet(schema(DECISIONS).empty_table()))
+            self._part.unlink(missing_ok=True)
+        except OSError as wrong:
+            raise storage_error(wrong, self.path) from wrong
 
 
 def decision_rows(
-    clip_ids: pa.ChunkedArray,
-    found: Verdicts,
-    columns: Mapping[str, ScoreColumns],
-    failures: Failures | None,
-    rows: slice,
+    clip_ids: pa.ChunkedArray, found: Verdicts, columns: Mapping[str, ScoreColumns], failures: Failures | None
 ) -> pa.Table:
-    """The rows of some clips; texts of reasons as dictionaries."""
-    kinds_RN = found.kinds_RN[:, rows]
-    kept_N = found.passed_N[rows]
+    """The decisions of clips, all that is given being of just them; texts of reasons as dictionaries."""
+    kept_N = found.passed_N
     if failures is None:
         nothing = pa.nulls(len(kept_N), pa.string())
         failure = {"failure": nothing, "failure_detail": nothing}
     else:
-        failure = {"failure": failures.code[rows], "failure_detail": failures.detail[rows]}
-        kept_N = kept_N & failure["failure"].is_null().to_numpy(zero_copy_only=False)
+        failure = {"failure": failures.code, "failure_detail": failures.detail}
+        kept_N = kept_N & failures.code.is_null().to_numpy(zero_copy_only=False)
     data = {
-        "clip_id": clip_ids[rows], "kept": pa.array(kept_N),
-        "reasons": _reasons(kinds_RN, found, columns, rows), **failure,
+        "clip_id": clip_ids, "kept": pa.array(kept_N), "reasons": _reasons(found, columns), **failure,
     }  # fmt: skip
     fields = [field.with_type(data[field.name].type) for field in schema(DECISIONS)]
     return pa.table(data, schema=pa.schema(fields))
@@ -115,32 +115,27 @@ class _Reasons:
         self.detail_M[at_M] = np.array([*places, 0], np.int32)[compute.fill_null(texts.indices, len(words)).to_numpy()]
 
 
-def _reasons(
-    kinds_RN: NDArray[np.uint8], found: Verdicts, columns: Mapping[str, ScoreColumns], rows: slice
-) -> pa.ListArray:
+def _reasons(found: Verdicts, columns: Mapping[str, ScoreColumns]) -> pa.ListArray:
     """All broken rules of each clip in the policy's order."""
-    rules = found.policy.rules
-    first, end, _ = rows.indices(found.kinds_RN.shape[1])
-    revoked = {row - first: receipt for row, receipt in found.revoked.items() if first <= row < end}
+    rules, kinds_RN = found.policy.rules, found.kinds_RN
     lengths_N = np.count_nonzero(kinds_RN, axis=0)
-    lengths_N[list(revoked)] += 1
+    lengths_N[list(found.revoked)] += 1
     offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
     next_N, count = offsets[:-1].astype(np.int64), int(offsets[-1])
     out = _Reasons(
         np.zeros(count, np.int16), np.zeros(count), np.zeros(count), np.zeros(count, np.bool_),
         np.zeros(count, np.int32), {"": 0},
     )  # fmt: skip
-    for row, receipt in sorted(revoked.items()):  # before all rules
+    for row, receipt in sorted(found.revoked.items()):  # before all rules
         out.code_M[next_N[row]] = len(rules) * (len(KINDS) - 1)
         out.detail_M[next_N[row]] = out.details.setdefault(f"receipt {receipt}", len(out.details))
         next_N[row] += 1
-    parts = {score: held.part(rows) for score, held in columns.items()}
     for row, rule in enumerate(rules):
         clips = np.flatnonzero(kinds_RN[row])
         at_M, kinds = next_N[clips], kinds_RN[row][clips]
         next_N[clips] += 1
         out.code_M[at_M] = row * (len(KINDS) - 1) + kinds - 1
-        _quote(rule, parts[rule.score], (at_M, clips, kinds), out)
+        _quote(rule, columns[rule.score], (at_M, clips, kinds), out)
     words = pa.array([*(f"{rule.id}:{kind}" for rule in rules for kind in KINDS[1:]), CODE], pa.string())
     ids = pa.array([*(rule.id for rule in rules), ""], pa.string())
     data = {

@@ -4,16 +4,18 @@ Seconds for millions of clips: nothing is measured. A clip that the old filters 
 where nothing known speaks against it under the new ones, it is `undecided` until it is measured.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import compute
 
 from vividhead.audit.clips import FILTERS_FILE, Judged, judged, named_policy, own_policy
-from vividhead.audit.decisions import REASONS_READ, Failures, write_decisions
+from vividhead.audit.decisions import REASONS_READ, DecisionWriter, Failures, decision_rows
 from vividhead.audit.tables import Tables
 from vividhead.audit.verdicts import (
     KINDS,
@@ -21,11 +23,11 @@ from vividhead.audit.verdicts import (
     SKIPPED,
     Kinds,
     Mask,
-    ScoreColumns,
     Verdicts,
+    fields_of,
     revoked_rows,
-    rules_by_score,
-    score_columns,
+    score_parts,
+    verdicts,
     verdicts_of,
 )
 from vividhead.ledger import write_atomically
@@ -106,35 +108,44 @@ def rejudge(where: str | Path, filters: str, *, shown: int = SHOWN, write: bool 
     tables = Tables(where)
     old, new = own_policy(tables), named_policy(tables, filters)
     now = judged(tables)
-    columns = read_columns(tables, now, (old, new), REASONS_READ)
     out = revoked_rows(tables, now.clip_ids)
-    before, after = verdicts_of(old, columns, out), verdicts_of(new, columns, out)
-    failures = carried(now.failures, after)
-    written = None
-    if write and tables.folder is not None and new.digest != tables.digest:
-        path = write_decisions(tables.folder, now.clip_ids, after, columns, failures)
-        write_atomically(path.with_name(FILTERS_FILE), new.text.encode())
-        written = str(path)
-    kept_after_N = after.passed_N & failures.code.is_null().to_numpy(zero_copy_only=False)
-    return difference(now, before, after, kept_after_N, shown, written)
+    if not write or tables.folder is None or new.digest == tables.digest:
+        before, after = verdicts(tables, (old, new), now.clip_ids, out)
+        return difference(now, before, after, _kept(now, after), shown)
+    with DecisionWriter(tables.folder, new.digest) as file:
+        before, after = _written(now, (old, new), out, file)
+    write_atomically(file.path.with_name(FILTERS_FILE), new.text.encode())
+    return difference(now, before, after, _kept(now, after), shown, str(file.path))
 
 
-def read_columns(
-    tables: Tables, now: Judged, policies: Sequence[Policy], also: Sequence[str] = ()
-) -> dict[str, ScoreColumns]:
-    """Score → its columns, as far as any of the policies has a rule on them."""
-    fields: dict[str, dict[str, None]] = {}
-    for policy in policies:
-        for score, rows in rules_by_score(policy):
-            fields.setdefault(score, {}).update(dict.fromkeys(policy.rules[row].field for row in rows))
-    return {score: score_columns(tables, score, now.clip_ids, list(named), also) for score, named in fields.items()}
+def _written(
+    now: Judged, policies: tuple[Policy, Policy], out: Mapping[int, str], file: DecisionWriter
+) -> tuple[Verdicts, Verdicts]:
+    """Judge by both policies and write the decisions of the second, some clips after the other."""
+    kinds: tuple[list[Kinds], list[Kinds]] = ([], [])
+    for rows, columns in score_parts(now.tables, fields_of(policies), now.clip_ids, REASONS_READ):
+        gone = {row - rows.start: receipt for row, receipt in out.items() if rows.start <= row < rows.stop}
+        before, after = (verdicts_of(policy, columns, gone) for policy in policies)
+        failures = carried(now.failures.part(rows), after)
+        file.write(decision_rows(now.clip_ids[rows], after, columns, failures))
+        kinds[0].append(before.kinds_RN)
+        kinds[1].append(after.kinds_RN)
+    nothing = [np.zeros((len(policy.rules), 0), np.uint8) for policy in policies]
+    one, other = (
+        Verdicts(policy, np.concatenate([none, *parts], axis=1), out)
+        for policy, none, parts in zip(policies, nothing, kinds, strict=True)
+    )
+    return one, other
+
+
+def _kept(now: Judged, after: Verdicts) -> Mask:
+    """Clips that pass and whose media could be made."""
+    failed = carried(now.failures, after).code
+    return np.asarray(after.passed_N & failed.is_null().to_numpy(zero_copy_only=False), np.bool_)
 
 
 def carried(failures: Failures, after: Verdicts) -> Failures:
     """A failure goes on standing where nothing known of the clip refuses it: it is not mended by other filters."""
-    import pyarrow as pa
-    from pyarrow import compute
-
     stands = pa.array(after.n_broken_N == 0)
     return Failures(*(compute.if_else(stands, texts, None) for texts in (failures.code, failures.detail)))
 

@@ -79,12 +79,21 @@ class Tables:
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as fault:
             raise DatasetError(f"{self.where}/{path} is damaged: {fault}") from fault
 
-    def parts(self, name: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-        """Some columns of a table, at most `rows` rows at a time."""
+    def parts(self, name: str, columns: Sequence[str], rows: int, coded: Sequence[str] = ()) -> Iterator[pa.Table]:
+        """Some columns of a table, `rows` rows at a time; those `coded` come as dictionaries."""
+        path = f"{self._base}/{self.place(name)}"
         try:
-            with pa.parquet.ParquetFile(f"{self._base}/{self.place(name)}", filesystem=self._store) as file:
+            with pa.parquet.ParquetFile(path, filesystem=self._store, read_dictionary=list(coded)) as file:
+                held: list[pa.RecordBatch] = []
                 for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
-                    yield pa.Table.from_batches([batch])
+                    held.append(batch)
+                    table = pa.Table.from_batches(held)
+                    while len(table) >= rows:
+                        yield table.slice(0, rows)
+                        table = table.slice(rows)
+                    held = table.to_batches()
+                if held:
+                    yield pa.Table.from_batches(held)
         except (pa.ArrowInvalid, OSError) as fault:
             raise DatasetError(f"{self.where}/{self.place(name)} is missing or damaged: {fault}") from fault
 

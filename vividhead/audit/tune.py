@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 
 from vividhead.audit.clips import Judged, judged, named_policy, own_policy
 from vividhead.audit.diversity import Diversity, diversity
-from vividhead.audit.rejudge import Difference, carried, difference, read_columns
+from vividhead.audit.rejudge import Difference, carried, difference
 from vividhead.audit.tables import Tables
 from vividhead.audit.verdicts import (
     SKIPPED,
     STATUSES,
     UNMEASURABLE,
     ScoreColumns,
+    fields_of,
     revoked_rows,
     rule_kinds,
-    verdicts_of,
+    score_columns,
+    verdicts,
 )
 from vividhead.errors import UsageError
 from vividhead.policy import Policy, Rule
@@ -107,13 +109,12 @@ def tune(where: str | Path, target_hours: float, *, filters: str | None = None, 
         )
     now = judged(tables)
     own = own_policy(tables)
-    columns = read_columns(tables, now, (base, own))
     out = revoked_rows(tables, now.clip_ids)
-    scales = [Scale.of(rule, columns[rule.score], now.seconds_N, rule.id in fixed) for rule in base.rules]
+    scales = _scales(now, base, fixed)
     places = _Places.of(np.stack([scale.place_N for scale in scales]), out, now.seconds_N)
     strictness = places.strictness_for(target_hours * 3600)
     proposal = replace(base, name=f"{base.name}-{target_hours:g}h", rules=tuple(s.rule_at(strictness) for s in scales))
-    old, new = verdicts_of(own, columns, out), verdicts_of(proposal, columns, out)
+    old, new = verdicts(tables, (own, proposal), now.clip_ids, out)
     failed_N = ~carried(now.failures, new).code.is_null().to_numpy(zero_copy_only=False)
     kept_N = new.passed_N & ~failed_N
     return Tuned(
@@ -121,6 +122,17 @@ def tune(where: str | Path, target_hours: float, *, filters: str | None = None, 
         expected_hours=places.expected_s(strictness) / 3600, difference=difference(now, old, new, kept_N, 0),
         before=diversity(now, now.kept_N), after=diversity(now, kept_N), curve=_curve(now, places),
     )  # fmt: skip
+
+
+def _scales(now: Judged, policy: Policy, fixed: Sequence[str]) -> list["Scale"]:
+    """Each rule's scale; one score's columns are in memory at a time."""
+    found: dict[str, Scale] = {}
+    for score, fields in fields_of([policy]).items():
+        columns = score_columns(now.tables, score, now.clip_ids, fields)
+        for rule in policy.rules:
+            if rule.score == score:
+                found[rule.id] = Scale.of(rule, columns, now.seconds_N, rule.id in fixed)
+    return [found[rule.id] for rule in policy.rules]
 
 
 def _curve(now: Judged, places: "_Places") -> list[Point]:
@@ -224,8 +236,8 @@ def _with_limit(rule: Rule, goodness: float) -> Rule:
     if rule.min is not None and rule.max is not None:
         half = (rule.max - rule.min) / 2
         middle, reach = rule.min + half, (1 - goodness) * half
-        ends = (rounded(middle + side * reach, side, half) for side in (-1, 1))
-        return replace(rule, **dict(zip(("min", "max"), map(inside, ends), strict=True)))
+        low, high = (inside(rounded(middle + side * reach, side, half)) for side in (-1, 1))
+        return replace(rule, min=low, max=high)
     if rule.min is not None:
         return replace(rule, min=inside(rounded(goodness, -1)))
     return replace(rule, max=inside(rounded(-goodness, 1)))

@@ -5,7 +5,7 @@ N clips, R rules of the policy.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,8 @@ PASSED, LOW, HIGH, UNMEASURABLE, FAILED, SKIPPED = range(len(KINDS))
 STATUSES = ("measured", "unmeasurable", "failed", "skipped")
 TEXTS = ("status", "code", "detail")
 """Columns with few different words, read as dictionaries."""
+ROWS_AT_ONCE = 250_000
+"""Clips whose measurements and reasons are in memory at a time."""
 ABSENT = len(STATUSES)
 """Number of the status of a clip that the score has no row of."""
 
@@ -77,12 +79,59 @@ def score_columns(
     if score not in tables.names("measurements"):
         nothing = pa.nulls(len(clip_ids), pa.string())
         return ScoreColumns(score, pa.table({"clip_id": clip_ids, "status": nothing}))
-    there = tables.schema(f"measurements/{score}").names
-    wanted = ["clip_id", "status", *(c for c in (*also, *columns) if c in there)]
-    table = tables.read(f"measurements/{score}", wanted, coded=TEXTS)
+    table = tables.read(f"measurements/{score}", _there(tables, score, columns, also), coded=TEXTS)
     if not table["clip_id"].equals(clip_ids):
         table = aligned(table, clip_ids, f"{tables.where}/{tables.place(f'measurements/{score}')}")
     return ScoreColumns(score, table)
+
+
+def score_parts(
+    tables: Tables,
+    fields: Mapping[str, Sequence[str]],
+    clip_ids: pa.ChunkedArray,
+    also: Sequence[str] = (),
+    at_once: int = ROWS_AT_ONCE,
+) -> Iterator[tuple[slice, dict[str, ScoreColumns]]]:
+    """The same for several scores (score → fields) and some clips after the other, so that few are in memory."""
+    streams = {score: _Stream(tables, score, clip_ids, named, also, at_once) for score, named in fields.items()}
+    for begin in range(0, len(clip_ids), at_once):
+        rows = slice(begin, min(begin + at_once, len(clip_ids)))
+        yield rows, {score: stream.part(rows) for score, stream in streams.items()}
+
+
+class _Stream:
+    """A score's table, read part by part as long as its rows are those of the clips; else it is read whole."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        score: str,
+        clip_ids: pa.ChunkedArray,
+        columns: Sequence[str],
+        also: Sequence[str],
+        at_once: int,
+    ) -> None:
+        self._whole: ScoreColumns | None = None
+        self._read_whole = partial(score_columns, tables, score, clip_ids, columns, also)
+        self._score, self._clip_ids = score, clip_ids
+        self._parts: Iterator[pa.Table] = iter(())
+        if score in tables.names("measurements"):
+            wanted = _there(tables, score, columns, also)
+            self._parts = tables.parts(f"measurements/{score}", wanted, at_once, coded=TEXTS)
+
+    def part(self, rows: slice) -> ScoreColumns:
+        """The next clips' rows."""
+        if self._whole is None:
+            table = next(self._parts, None)
+            if table is not None and table["clip_id"].equals(self._clip_ids[rows]):
+                return ScoreColumns(self._score, table)
+            self._whole = self._read_whole()
+        return self._whole.part(rows)
+
+
+def _there(tables: Tables, score: str, columns: Sequence[str], also: Sequence[str]) -> list[str]:
+    names = tables.schema(f"measurements/{score}").names
+    return ["clip_id", "status", *(c for c in (*also, *columns) if c in names)]
 
 
 def aligned(table: pa.Table, clip_ids: pa.ChunkedArray, where: str) -> pa.Table:
@@ -121,6 +170,12 @@ class Verdicts:
     revoked: Mapping[int, str] = field(default_factory=dict)
     """Clips that no filters may keep, by number → the receipt."""
 
+    def part(self, rows: slice) -> "Verdicts":
+        """Those of some clips."""
+        begin, end, _ = rows.indices(self.kinds_RN.shape[1])
+        out = {row - begin: receipt for row, receipt in self.revoked.items() if begin <= row < end}
+        return Verdicts(self.policy, self.kinds_RN[:, rows], out)
+
     @cached_property
     def passed_N(self) -> Mask:
         """Clips that break no rule and are not revoked."""
@@ -150,22 +205,26 @@ class Verdicts:
         return np.asarray(self.known_broken_RN[rule] & (self.n_broken_N == 1), np.bool_)
 
 
-def verdicts(tables: Tables, policy: Policy, clip_ids: pa.ChunkedArray) -> Verdicts:
-    """Judge all clips; one score's columns are in memory at a time."""
-    kinds_RN = np.zeros((len(policy.rules), len(clip_ids)), np.uint8)
-    for score, rows in rules_by_score(policy):
-        columns = score_columns(tables, score, clip_ids, [policy.rules[row].field for row in rows])
-        for row in rows:
-            kinds_RN[row] = rule_kinds(policy.rules[row], columns)
-    return Verdicts(policy, kinds_RN)
+def verdicts(
+    tables: Tables, policies: Sequence[Policy], clip_ids: pa.ChunkedArray, out: Mapping[int, str] | None = None
+) -> list[Verdicts]:
+    """Judge all clips by each policy; one score's columns are in memory at a time. `out`: see `Verdicts.revoked`."""
+    found = [np.zeros((len(policy.rules), len(clip_ids)), np.uint8) for policy in policies]
+    for score, fields in fields_of(policies).items():
+        columns = score_columns(tables, score, clip_ids, fields)
+        for policy, kinds_RN in zip(policies, found, strict=True):
+            for row, rule in enumerate(policy.rules):
+                if rule.score == score:
+                    kinds_RN[row] = rule_kinds(rule, columns)
+    return [Verdicts(policy, kinds_RN, out or {}) for policy, kinds_RN in zip(policies, found, strict=True)]
 
 
-def rules_by_score(policy: Policy) -> Iterator[tuple[str, list[int]]]:
-    """Score → rows of its rules in the policy."""
-    by_score: dict[str, list[int]] = {}
-    for row, rule in enumerate(policy.rules):
-        by_score.setdefault(rule.score, []).append(row)
-    yield from by_score.items()
+def fields_of(policies: Sequence[Policy]) -> dict[str, list[str]]:
+    """Score → its fields on which any of the policies has a rule."""
+    fields: dict[str, dict[str, None]] = {}
+    for rule in (rule for policy in policies for rule in policy.rules):
+        fields.setdefault(rule.score, {})[rule.field] = None
+    return {score: list(named) for score, named in fields.items()}
 
 
 def verdicts_of(policy: Policy, columns: Mapping[str, ScoreColumns], out: Mapping[int, str] | None = None) -> Verdicts:

@@ -37,14 +37,22 @@ def verify(where: str | Path, *, deep: bool = False, line: LiveLine | None = Non
     if {"sources", "segments", "clips"} <= readable:
         _check_unique(tables, found, readable)
         _check_keys(tables, found, readable)
+        release()
         check_seconds(tables, found)
+        release()
         if f"decisions/{tables.digest}" in readable:
             check_decisions(tables, found, readable)
+    release()
     if "manifest" in readable:
         check_manifest(tables, found, readable)
         if deep:
             check_shards(tables, found, line)
     return found
+
+
+def release() -> None:
+    """Give memory back that the last check no longer needs: of millions of rows it is a lot."""
+    pa.default_memory_pool().release_unused()
 
 
 def _check_unique(tables: Tables, found: Findings, readable: set[str]) -> None:

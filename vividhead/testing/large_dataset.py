@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from vividhead.audit.decisions import write_decisions
-from vividhead.audit.verdicts import PASSED, ScoreColumns, rule_kinds, verdicts_of
+from vividhead.audit.decisions import DecisionWriter, decision_rows
+from vividhead.audit.verdicts import PASSED, ROWS_AT_ONCE, ScoreColumns, rule_kinds, verdicts_of
 from vividhead.cascade import in_cost_order
 from vividhead.dataset import note_run
 from vividhead.manifest import CLIPS, MANIFEST, MEASUREMENTS, MEMBERS, SEGMENTS, SOURCES, Column, schema
@@ -83,7 +83,11 @@ def make_large_dataset(
     clips = _write_footage(path, n_clips, rng)
     columns = _write_measurements(path, clips, policy, pipeline, rng)
     found = verdicts_of(policy, columns)
-    write_decisions(path, clips["clip_id"], found, columns, failures=None)
+    with DecisionWriter(path, policy.digest) as out:
+        for begin in range(0, n_clips, ROWS_AT_ONCE):
+            rows = slice(begin, min(begin + ROWS_AT_ONCE, n_clips))
+            parts = {score: held.part(rows) for score, held in columns.items()}
+            out.write(decision_rows(clips["clip_id"][rows], found.part(rows), parts, None))
     _write_manifest(path, clips, found.passed_N, columns, pipeline, rng, shards)
     return path
 
