@@ -56,6 +56,9 @@ OWNERS = {
     "diffusers": ("flashhead.model.codecs",),
     "transformers": ("flashhead.model.audio_encoders",),
     "safetensors": ("flashhead", "weights"),
+    "fastapi": ("audit.inspect",),
+    "uvicorn": ("audit.inspect",),
+    "duckdb": ("audit", "loader.select"),
 }
 """Library → the modules that may import it."""
 

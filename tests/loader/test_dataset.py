@@ -447,8 +447,11 @@ def test_pictures_may_have_another_size_after_resumption(packed: Path) -> None:
 def test_what_cannot_be_read_is_refused_at_the_start(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is no dataset: there is no such folder"):
         opened(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=r"no clip is long enough: .* need 226 \(9.04 s\), the longest of 7 has 200"):
+    too_short = r"no clip is long enough: .* need 226 \(9.04 s\), the longest of 7 has 200"
+    with pytest.raises(UsageError, match=too_short) as told:
         opened(dataset, WindowPlan(chunks=9))
+    assert "take 7 or fewer chunks (stage2.chunks), or curate longer clips" in str(told.value)
+    opened(dataset, WindowPlan(chunks=7))
     assert max(LENGTHS) == 200
     for side_px, said in ((0, "an even number"), (63, "an even number"), (128, "are 64 px wide, and enlarging")):
         with pytest.raises(UsageError, match=f"side_px {side_px}: .*{said}"):

@@ -51,7 +51,8 @@ _CLAIMS = """
                  WHEN ends_with(first, ':skipped') THEN 'not_measured' ELSE first END
         FROM done
     )
-    SELECT nth, start_frame, end_frame, strength, place_in_row, bucket || '/' || code AS name FROM claims JOIN place USING (source_id)
+    SELECT nth, start_frame, end_frame, strength, place_in_row, bucket || '/' || code AS name
+    FROM claims JOIN place USING (source_id)
 """
 
 

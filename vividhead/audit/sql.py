@@ -81,7 +81,9 @@ def connected(scratch: str, memory_mb: int = MEMORY_MB) -> "Session":
         "memory_limit": f"{memory_mb}MB", "threads": 2, "temp_directory": scratch, "preserve_insertion_order": False,
         "autoinstall_known_extensions": False, "autoload_known_extensions": False,
     }  # fmt: skip
-    return duckdb.connect(config=settings)
+    session = duckdb.connect(config=settings)
+    session.execute("SET enable_progress_bar = false")  # it would draw on the terminal
+    return session
 
 
 def add_view(session: "Session", tables: Tables, name: str, table: str, nth: str = "") -> None:

@@ -1,6 +1,7 @@
 """Verbs of FlashHead: generate, train, evaluate."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,6 +145,7 @@ def _train(asked: argparse.Namespace) -> int:
         wandb_project=asked.wandb,
         latents=asked.latents,
     )
+    _leave_cores_to(config.data.workers)
     with LiveLine(sys.stderr, silent=asked.quiet) as line:
 
         def told(step: int, steps: int, rate: float, figures: dict[str, float]) -> None:
@@ -162,6 +164,14 @@ def _train(asked: argparse.Namespace) -> int:
     else:
         show(f"stopped at step {ended.step} of {ended.steps}; the same command goes on from its newest checkpoint")
     return 0
+
+
+def _leave_cores_to(workers: int) -> None:
+    """Compute on the cores that decoding leaves: threads that wait for one another waste what they share with it."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
 
 
 def _check_ray_options(asked: argparse.Namespace) -> None:

@@ -55,6 +55,13 @@ def long_enough(rows: "pyarrow.Table", plan: WindowPlan) -> "tuple[pyarrow.Table
         raise UsageError(
             f"no clip is long enough: windows of {plan.window_frames} frames and a reference outside need "
             f"{plan.min_clip_frames} ({plan.min_clip_frames / GRID_FPS:g} s), the longest of {len(rows)} has "
-            f"{n_frames_N.max()} ({n_frames_N.max() / GRID_FPS:g} s); take fewer chunks or longer clips"
+            f"{n_frames_N.max()} ({n_frames_N.max() / GRID_FPS:g} s); {_ways_out(plan, int(n_frames_N.max()))}"
         )
     return rows.filter(is_long_N), int((~is_long_N).sum())
+
+
+def _ways_out(plan: WindowPlan, longest_frames: int) -> str:
+    """What would fit the longest clip."""
+    chunks = (longest_frames - 1 - plan.frames_per_chunk) // plan.new_frames + 1
+    fewer = f"take {chunks} or fewer chunks (stage2.chunks), or " if 0 < chunks < plan.chunks else ""
+    return f"{fewer}curate longer clips"

@@ -1,5 +1,6 @@
 """Making latents: the same bytes however often it is killed and by however many workers; damage becomes rows."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from faults.driver import environment
 from faults.trees import tree
 from safetensors.torch import load_file
 
+from vividhead.cli import main
 from vividhead.errors import DatasetError, UsageError
 from vividhead.flashhead.config import FlashHeadConfig, as_toml
 from vividhead.flashhead.latents.identity import check_codec, check_plan, codec_digest, found_cache, read_identity
@@ -209,6 +211,24 @@ def test_where_no_cache_is_the_command_that_makes_one_is_named(
     ):
         found_cache(packed, config)
     assert found_cache(dataset, config).parent == dataset / "latents"
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_the_command_line_says_what_was_made(
+    dataset: Path, whole: Made, config: FlashHeadConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = tmp_path / "tiny.toml"
+    toml.write_text(as_toml(config), encoding="utf-8")
+    asked = ["latents", str(dataset), "--model", str(toml), "--on", "local", "--quiet"]
+    assert main(asked) == 0
+    cache = dataset / "latents" / whole.cache.name
+    assert f"{cache}: {whole.windows} windows of 6 clips" in (said := capsys.readouterr().out)
+    assert f"--latents {cache}" in said
+    assert main([*asked, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["cache"], figures["windows"], figures["failed"]) == (str(cache), whole.windows, [])
+    assert main([*asked, "--random-weights", "--weights", str(tmp_path)]) == 2
+    assert "--weights and --random-weights: leave one of the two out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from vividhead import __version__
 from vividhead.audit.clips import own_policy
 from vividhead.audit.inspect.guard import Access, Guard
 from vividhead.audit.inspect.labels import MOST_LETTERS, add_label, newest, read_labels
@@ -100,7 +100,7 @@ def make_app(tables: Tables, access: Access) -> FastAPI:
                coalesce(sum(duration_s), 0) AS seconds FROM clips"""
         )
         return {
-            "where": tables.where, "vividhead": __version__, **counts, "fields": to_plain(_fields(store)),
+            "where": tables.where, "vividhead": version("vividhead"), **counts, "fields": to_plain(_fields(store)),
             "codes": store.codes(), "own": _plain(own), "filters": ["(the dataset's own)", *shipped_names("filters")],
             "can_label": folder is not None, "most_rows": MOST_ROWS,
         }  # fmt: skip

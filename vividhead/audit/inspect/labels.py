@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from vividhead import __version__
 from vividhead.errors import DatasetError, UsageError
 from vividhead.ledger import write_atomically
 from vividhead.plain import from_plain, to_plain, utf8
@@ -35,7 +35,7 @@ class Label:
     """ISO 8601 with microseconds."""
     filters: str
     """Digest of the filters that the dataset was judged by at the time."""
-    vividhead: str = __version__
+    vividhead: str
 
 
 def add_label(dataset: Path, clip_id: str, label: Verdict, reason: str, by: str, filters: str) -> Label:
@@ -44,7 +44,15 @@ def add_label(dataset: Path, clip_id: str, label: Verdict, reason: str, by: str,
     if len(reason) > MOST_LETTERS or len(by) > 200:
         raise UsageError(f"a reason may have {MOST_LETTERS} letters and a name 200")
     now = datetime.now(UTC)
-    made = Label(clip_id=clip_id, label=label, reason=reason, by=by, at_utc=now.isoformat(), filters=filters)
+    made = Label(
+        clip_id=clip_id,
+        label=label,
+        reason=reason,
+        by=by,
+        at_utc=now.isoformat(),
+        filters=filters,
+        vividhead=version("vividhead"),
+    )
     path = dataset / "labels" / f"{now:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(4)}.json"
     write_atomically(path, json.dumps(to_plain(made), ensure_ascii=True, sort_keys=True).encode())
     return made

@@ -1,8 +1,8 @@
 """`vividhead report`: one HTML page about a dataset, made from its tables."""
 
+from importlib.metadata import version
 from pathlib import Path
 
-from vividhead import __version__
 from vividhead.audit.clips import own_policy
 from vividhead.audit.flow import flow_of
 from vividhead.audit.report.figures import attributes, durations, histograms, kept_of, models
@@ -36,7 +36,7 @@ def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly
             n_clips=counts[0], n_kept=counts[1], flow=flow, histograms=drawn, durations=durations(session),
             attributes=attributes(session), pace=pace_of(tables.folder, flow.footage_s), hourly_cost=hourly_cost,
             models=models(session, scores), best=best, worst=worst, rejected=rejected_stills(session),
-            vividhead=__version__,
+            vividhead=version("vividhead"),
         )  # fmt: skip
     write_atomically(out, page_of(figures).encode(errors="backslashreplace"))
     return out

@@ -269,8 +269,9 @@ def _pace(f: Figures) -> str:
 def _examples(f: Figures) -> str:
     return (
         "<p>Room is the least distance to any limit: 1 is as far from it as the median kept clip, 0 is on it.</p>"
-        f"<h3>Kept, with the most room</h3>{_stills(f.best)}<h3>Kept, with the least room</h3>{_stills(f.worst)}"
-        f"<h3>Rejected: least and furthest off, by reason</h3>{_stills(f.rejected)}"
+        f"<h3>Kept, with the most room</h3>{_stills(f.best)}"
+        + (f"<h3>Kept, with the least room</h3>{_stills(f.worst)}" if f.worst else "")
+        + f"<h3>Rejected: least and furthest off, by reason</h3>{_stills(f.rejected)}"
     )
 
 

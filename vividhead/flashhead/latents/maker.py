@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from vividhead import manifest
 from vividhead.errors import DatasetError, UsageError
 from vividhead.flashhead.config import FlashHeadConfig
@@ -145,7 +143,7 @@ def _workers(order: Order) -> int:
     if order.workers is not None:
         return order.workers
     if order.device == "cuda" and order.on == "local":
-        return max(1, int(torch.cuda.device_count() / order.gpus_per_worker))
+        return max(1, int(1 / order.gpus_per_worker))  # children share one GPU; Ray gives each worker its own
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

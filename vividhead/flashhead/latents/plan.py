@@ -19,7 +19,7 @@ from vividhead.records import GRID_FPS
 
 BYTES_A_NUMBER = 2
 """Latents are float16: about zero mean and unit deviation, so its ten bits of fraction are better spent than bfloat16's
-range. The rounding is 2^-12 of a value, a twentieth of what a GPU's bfloat16 products round by."""
+range. The rounding is at most 2^-11 of a value, an eighth of bfloat16's."""
 DEFAULT_GRID = 8
 STILL_LATENTS = {"linear": 2, "ltx": 1}
 """Kind of codec → latent frames after which those of a still repeat: LTX pads with the first picture, so all are

@@ -102,7 +102,7 @@ class Settler:
         left_s = (here_s - self.done_s) * took_s / max(self.done_s, 1e-3)
         minutes = (total_s - here_s + self.done_s) / 60
         rate = self.done_s / took_s
-        return f"{minutes:.1f} of {total_s / 60:.1f} min of clips, {rate:.2f} times real time, {left_s:.0f} s left"
+        return f"{minutes:.1f} of {total_s / 60:.1f} min of clips, {rate:.3g} times real time, {left_s:.0f} s left"
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import ray
 
 from vividhead import errors
 from vividhead.errors import UsageError, VividHeadError
+from vividhead.flashhead.train.feeding import ANY_CACHE
 from vividhead.flashhead.train.logs import LOG_FILE
 from vividhead.flashhead.train.loop import CHECKPOINT, Order, Told, Trained, train
 from vividhead.flashhead.train.ranks import BACKENDS, PATIENCE
@@ -153,9 +154,10 @@ def _from_anywhere(order: Order) -> Order:
     """With whole paths, as ranks run in folders of their own; addresses stay as they are."""
     dataset = Path(order.dataset)
     begin_from, weights = (path and path.absolute() for path in (order.begin_from, order.weights))
+    latents = order.latents if order.latents in (None, ANY_CACHE) else order.latents.absolute()
     return replace(
         order, run=order.run.absolute(), dataset=str(dataset.absolute()) if dataset.exists() else order.dataset,
-        begin_from=begin_from, weights=weights,
+        begin_from=begin_from, weights=weights, latents=latents,
     )  # fmt: skip
 
 
