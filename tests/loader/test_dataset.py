@@ -212,6 +212,23 @@ def test_each_rank_and_worker_together_read_the_rest_of_an_epoch_once(
 
 
 @settings(max_examples=40)
+@given(layout=LAYOUT)
+def test_all_ranks_begin_the_next_epoch_also_those_that_had_one_batch_fewer(
+    packed: Path, layout: tuple[int, int, int]
+) -> None:
+    world, workers, batch_size = layout
+    read: list[int] = []
+    one_by_one: list[int] = []
+    for rank in range(world):
+        data, plain = (Undecoded(packed, STAGE_1, side_px=SIDE, rank=rank, world=world) for _ in range(2))
+        for epoch in range(3):
+            assert data.epoch == plain.epoch == epoch
+            read += [p for batch in batches(data, batch_size, workers) for p in batch.position_B.tolist()]
+            one_by_one += [sample.position for sample in plain]
+    assert sorted(read) == sorted(one_by_one) == list(range(3 * data.n_windows))
+
+
+@settings(max_examples=40)
 @given(layout=LAYOUT, bad=st.frozensets(st.integers(0, 5), max_size=5))
 def test_damaged_clips_cost_no_other_window_in_any_layout(
     packed: Path, layout: tuple[int, int, int], bad: frozenset[int]

@@ -153,10 +153,12 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
         if worker is not None:
             yield from _Share(self, self.position, self.end, 1)
             return
-        first = self.position
-        for n_read, sample in enumerate(_Share(self, first, self.end, 1), 1):
-            self._handed_out(first + n_read * self.world, int(sample.stand_in))
+        first, end = self.position, self.end
+        for n_read, sample in enumerate(_Share(self, first, end, 1), 1):
+            reached = first + n_read * self.world
+            self._handed_out(reached if end is None else min(reached, end), int(sample.stand_in))
             yield sample
+        self._ended(end)
 
     def loader(
         self, batch_size: int, *, workers: int = 0, pin_memory: bool = False, prefetch: int = 2
@@ -177,10 +179,16 @@ class WindowDataset(IterableDataset[S], Generic[S, B], ABC):
             reached = first + n_batches * self.world * batch_size
             self._handed_out(reached if end is None else min(reached, end), int(batch.stand_in_B.sum()))
             yield batch
+        self._ended(end)
 
     def _handed_out(self, position: int, n_skipped: int) -> None:
         self.position = position
         self.n_skipped += n_skipped
+
+    def _ended(self, end: int | None) -> None:
+        """An epoch is over for a rank that had one batch fewer, too, or it would never begin the next one."""
+        if end is not None:
+            self.position = end
 
     def state_dict(self) -> LoaderState:
         """Where reading stands: after the batches handed out, not those that workers have ready."""

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.flashhead.stubs import tiny_config
-from vividhead.errors import VividHeadError
+from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.config import FlashHeadConfig
 from vividhead.flashhead.model.checkpoint import CheckpointError, export_dit
 from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan
+from vividhead.flashhead.train.loop import Order, _beginning
 
 
 def config_of(patch_side: int = 2) -> FlashHeadConfig:
@@ -86,3 +87,20 @@ def test_fresh_weights_are_a_function_of_the_seed() -> None:
     one, same, other = (fresh(config, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["blocks.0.ffn.0.weight"], other["blocks.0.ffn.0.weight"])
+
+
+def test_a_file_of_a_wider_model_is_refused_by_its_width(tmp_path: Path) -> None:
+    """Nothing of it has a place, and a model that was said to begin with it would be fresh."""
+    config, path = config_of(), tmp_path / "wan.safetensors"
+    wide = 2 * config.dit.dim
+    save_file(wans(replace(config, dit=replace(config.dit, dim=wide))), path)
+    with pytest.raises(VividHeadError, match=f"{wide} wide, those of {config.name} {config.dit.dim}"):
+        from_wan(path, config, 0)
+
+
+def test_stage_two_does_not_begin_with_a_file_of_wans(tmp_path: Path) -> None:
+    config, path = config_of(), tmp_path / "wan.safetensors"
+    save_file(wans(config), path)
+    order = Order(dataset="dataset", config=config, stage=2, run=tmp_path / "run", begin_from=path)
+    with pytest.raises(UsageError, match="stage 2 begins with what stage 1 made"):
+        _beginning(order, path)

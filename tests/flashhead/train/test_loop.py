@@ -19,6 +19,7 @@ from vividhead.flashhead.train import loop, updates
 from vividhead.flashhead.train.feeding import datasets
 from vividhead.flashhead.train.loop import Order, train
 from vividhead.flashhead.train.saving import Checkpoints
+from vividhead.flashhead.train.validation import Validation
 
 
 def test_a_run_that_is_stopped_and_goes_on_makes_the_same_updates(dataset: Path, tmp_path: Path) -> None:
@@ -175,3 +176,20 @@ def test_a_run_is_of_one_configuration(dataset: Path, tmp_path: Path) -> None:
     for stage in (1, 2):
         with pytest.raises(UsageError, match="is a run of tiny .*train other in another folder, with --out"):
             train(replace(order, config=replace(config, name="other"), stage=stage))
+
+
+def test_validation_computes_in_the_precision_that_training_does(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters that travel in bfloat16 cannot be multiplied with what autocast has not made so."""
+    found: list[bool] = []
+
+    def judged(self: Validation, dit: object) -> dict[str, float]:
+        found.append(torch.is_autocast_enabled("cpu"))
+        return {"validation": 1.0}
+
+    monkeypatch.setattr(Validation, "__call__", judged)
+    monkeypatch.setattr(updates.Surroundings, "compute", torch.bfloat16)
+    order = Order(dataset=str(dataset), config=tiny(tmp_path, steps=1), stage=1, run=tmp_path / "run")
+    assert train(order).is_done
+    assert found == [True]

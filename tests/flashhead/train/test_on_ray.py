@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from tests.flashhead.train.tiny_runs import log, result, tiny
 from vividhead.errors import DatasetError, UsageError, VividHeadError
 from vividhead.flashhead.model import flops
 from vividhead.flashhead.train import on_ray
+from vividhead.flashhead.train.feeding import ANY_CACHE
 from vividhead.flashhead.train.loop import Order, Trained, train
 from vividhead.flashhead.train.on_ray import Ranks, train_on_ray
+from vividhead.flashhead.train.stopping import STOP_FILE
 
 STEPS = 40
 
@@ -73,6 +75,28 @@ def test_ranks_that_could_not_work_are_refused(count: int, gpus: float) -> None:
     with pytest.raises(UsageError, match="--workers|--gpus-per-worker"):
         Ranks(count=count, gpus_each=gpus)
     assert Ranks(count=1, gpus_each=0.5).gpus_each == 0.5
+
+
+def test_a_ctrl_c_while_ranks_are_starting_is_asked_again_once_they_have_begun(tmp_path: Path) -> None:
+    file = tmp_path / STOP_FILE
+    with on_ray._stopping(file) as ask_again:
+        ask_again()
+        assert not file.exists(), "nobody has asked"
+        os.kill(os.getpid(), signal.SIGINT)
+        file.unlink()  # as the first rank does when it begins
+        ask_again()
+        assert file.exists()
+
+
+def test_ranks_in_folders_of_their_own_find_what_was_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    order = Order(dataset="s3://bucket/dataset", config=tiny(tmp_path), stage=1, run=Path("run"), latents=Path("cache"))
+    sent = on_ray._from_anywhere(order)
+    assert (sent.dataset, sent.run, sent.latents) == (order.dataset, tmp_path / "run", tmp_path / "cache")
+    assert on_ray._from_anywhere(replace(order, latents=None)).latents is None
+    assert on_ray._from_anywhere(replace(order, latents=ANY_CACHE)).latents == ANY_CACHE
 
 
 def test_without_ray_train_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

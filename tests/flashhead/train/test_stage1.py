@@ -125,3 +125,43 @@ def test_the_oval_of_a_face_surrounds_its_mouth() -> None:
 def test_the_loss_is_told_apart_by_timestep() -> None:
     by = by_timestep(torch.tensor([1.0, 3.0, 10.0]), torch.tensor([450.0, 599.0, 1000.0]))
     assert by == {"t400": 2.0, "t800": 10.0}
+
+
+def test_changes_count_from_the_seam_on_whatever_the_network_says_of_motion_latents(
+    config: FlashHeadConfig, windows: Windows, draws: Draws
+) -> None:
+    def shouting(x: Tensor, timestep_B: Tensor, context: Tensor, reference: Tensor) -> Tensor:
+        return torch.full_like(x, 5.0)
+
+    loss = stage1_loss(shouting, windows, draws, weighted(config, temporal_weight=0.25))
+    clean, rows = windows.latents_BKCTHW[:, 0], []
+    for row, taken in enumerate((2, 1, 2)):
+        error = draws.timestep_B[row] / 1000 * (draws.noise_BCTHW[row] - clean[row] - 5)
+        error[:, :taken] = 0
+        rows.append((error[:, taken:] - error[:, taken - 1 : -1]).square().mean())
+    assert torch.allclose(loss.temporal, torch.stack(rows).mean(), rtol=1e-4)
+    assert torch.allclose(loss.total, loss.velocity + 0.25 * loss.temporal)
+
+
+def test_windows_without_audio_hear_features_of_zeros_and_the_others_their_own(
+    config: FlashHeadConfig, windows: Windows, draws: Draws
+) -> None:
+    heard: list[Tensor] = []
+
+    def listening(x: Tensor, timestep_B: Tensor, context: Tensor, reference: Tensor) -> Tensor:
+        heard.append(context)
+        return torch.zeros_like(x)
+
+    stage1_loss(listening, windows, replace(draws, has_audio_B=torch.tensor([True, False, True])), config)
+    own = windows.context_BKFWLC[:, 0]
+    assert torch.equal(heard[0][[0, 2]], own[[0, 2]]) and own[1].any()
+    assert not heard[0][1].any()
+
+
+def test_about_as_many_windows_as_asked_are_cold_starts_or_without_audio(config: FlashHeadConfig) -> None:
+    own = replace(config, stage1=replace(config.stage1, single_frame=0.1, audio_drop=0.3))
+    made = draw(torch.Size((4000, 1, 1, 1, 1)), own, torch.Generator().manual_seed(0))
+    assert set(made.taken_over_B.tolist()) == {1, config.stream.motion_latents}
+    assert (made.taken_over_B == 1).float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert made.has_audio_B.float().mean().item() == pytest.approx(0.7, abs=0.03)
+    assert made.timestep_B.median().item() == pytest.approx(1000 * 5 / 6, abs=10), "uniform, then shifted by 5"

@@ -99,3 +99,15 @@ def test_compiled_and_recomputed_blocks_learn_the_same(option: str, monkeypatch:
     assert updated[0].keys() == updated[1].keys()  # also the names are those without a compiler
     for name, value in updated[0].items():
         torch.testing.assert_close(updated[1][name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_over_the_last_share_of_the_steps() -> None:
+    config = config_of()
+    config = replace(config, stage1=replace(config.stage1, steps=10, warmup_steps=4, cooldown=0.5, learning_rate=1e-3))
+    stage, windows = Stage1(around(config), dit_of(config, 0)), windows_of(config, rows=1)
+    rates = []
+    for step in range(10):
+        figures = stage.update(lambda: windows, step)
+        rates.append(figures["learning_rate"])
+        assert stage.optimizers["dit"].param_groups[0]["lr"] == rates[-1]
+    assert rates == pytest.approx([rate * 1e-3 for rate in (0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2)])

@@ -60,6 +60,12 @@ def from_wan(path: Path, config: FlashHeadConfig, seed: int) -> tuple[Dit, list[
         for name, ours in dit.named_parameters():
             if not _taken(name, ours, theirs.get(name)):
                 left.append(name)
+    if "blocks.0.self_attn.q.weight" in left:
+        theirs_wide, ours_wide = theirs["blocks.0.self_attn.q.weight"].shape[0], config.dit.dim
+        raise VividHeadError(
+            f"{path}: its blocks are {theirs_wide} wide, those of {config.name} {ours_wide}, so none of its weights "
+            f"has a place: take {WAN_REFERENCE} for lite or pro, or begin without --from"
+        )
     return dit, left
 
 

@@ -123,6 +123,11 @@ class Feed:
     def __init__(self, training: Training, encode: "Encoder", asked: Asked, batch: int, step: int) -> None:
         """`step` is the first update's: of stage 1 each takes one batch, in a bucket that all ranks draw alike."""
         config = asked.config
+        if config.stage1.shuffled_audio and batch < 2:
+            raise UsageError(
+                f"stage1.shuffled_audio: a window hears another of its batch, and stage{asked.stage}.batch is {batch}: "
+                "2 or more"
+            )
         self._encode, self._asked = encode, asked
         self._buckets = config.buckets if asked.stage == 1 else ()
         self._passes = {bucket: forward_pass(config, bucket).flops for bucket in self._buckets}
@@ -139,6 +144,12 @@ class Feed:
 
     def __call__(self) -> Windows:
         """The next batch."""
+        windows = self._next()
+        if self._asked.config.stage1.shuffled_audio:
+            windows = replace(windows, context_BKFWLC=windows.context_BKFWLC.roll(1, 0))
+        return windows
+
+    def _next(self) -> Windows:
         if self._cached is not None:
             return self._encode(next(self._cached))
         assert self._films is not None
@@ -177,9 +188,5 @@ class Encoder:
         """On the device."""
         moved = batch.to(self.device, non_blocking=True)
         if isinstance(moved, LatentBatch):
-            windows = cached_windows(moved, self._config, self._audio, next(self._codec.buffers()).dtype)
-        else:
-            windows = encoded(moved, self._config, self._codec, self._audio)
-        if self._config.stage1.shuffled_audio:
-            windows = replace(windows, context_BKFWLC=windows.context_BKFWLC.roll(1, 0))
-        return windows
+            return cached_windows(moved, self._config, self._audio, next(self._codec.buffers()).dtype)
+        return encoded(moved, self._config, self._codec, self._audio)

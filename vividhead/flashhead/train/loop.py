@@ -11,6 +11,7 @@ reading stands, and a run that goes on from it makes the same updates as one tha
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +87,9 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
     Goes on from the newest checkpoint of the run. Raises a VividHeadError for what cannot be trained, before it begins.
     """
     config, folder = order.config, order.run / f"stage{order.stage}"
-    with joined(order.device) as (place, device), stop_asked(folder / STOP_FILE, place) as stop:
+    with joined(order.device) as (place, device), stop_asked(folder / STOP_FILE, place) as stop, ExitStack() as held:
         room_for(config, order.stage, device, parts=place.world if order.shard else 1)
-        from_first(lambda: claim(order.run, folder, config))
+        from_first(lambda: claim(order.run, folder, config, held))
         training, validation = datasets(order)
         from_first(lambda: fit_codec(config, order, training))
         codec = codec_for(config, order)
@@ -117,7 +118,7 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
                 step += 1
                 line: dict[str, float] = {}
                 if judged and (_due(step, config.loop.validate_every) or step == stage.steps):
-                    with log.aside(), stage.ema.swapped_in():
+                    with log.aside(), stage.ema.swapped_in(), around.autocast():
                         line |= judged(stage.dit)
                 if _due(step, config.loop.log_every) or line or step == stage.steps:
                     written = log.write(step, line | {"skipped": sum(p.skipped for p in stage.patience.values())})
@@ -149,6 +150,8 @@ def _beginning(order: Order, folder: Path | None) -> Dit:
     begin = folder or order.begin_from
     if begin is None:
         return fresh(order.config, order.seed)
+    if begin.is_file() and order.stage == 2:
+        raise UsageError(f"--from {begin}: stage 2 begins with what stage 1 made: a checkpoint folder, or none to name")
     if begin.is_file():
         return from_wan(begin, order.config, order.seed)[0]
     if order.stage == 2 and not model_folder(begin, order.config).is_dir():

@@ -13,7 +13,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -102,11 +102,12 @@ def _run(order: Order, ranks: Ranks, between: Path, follower: "_Follower") -> No
         run_config=ray_train.RunConfig(name="ray", storage_path=str(between)),
     )  # fmt: skip
     thread = ThreadPoolExecutor(1, "ray")
-    with _stopping(order.run / f"stage{order.stage}" / STOP_FILE):
+    with _stopping(order.run / f"stage{order.stage}" / STOP_FILE) as ask_again:
         running = thread.submit(trainer.fit)
         thread.shutdown(wait=False)
         while not running.done():
             wait([running], LOOK_S)
+            ask_again()
             follower.look()
     try:
         running.result()
@@ -208,8 +209,11 @@ class _Follower:
 
 
 @contextmanager
-def _stopping(file: Path) -> Iterator[None]:
-    """Within it Ctrl-C and SIGTERM ask the ranks to stop; a second one gives up at once."""
+def _stopping(file: Path) -> Iterator[Callable[[], None]]:
+    """Within it Ctrl-C and SIGTERM ask the ranks to stop; a second one gives up at once.
+
+    Gives what asks once more: ranks that are only starting remove the file, as one of a run before.
+    """
     asked_s: list[float] = []
 
     def ask(signum: int, frame: FrameType | None) -> None:
@@ -218,10 +222,14 @@ def _stopping(file: Path) -> Iterator[None]:
         asked_s.append(time.monotonic())
         file.touch()
 
+    def ask_again() -> None:
+        if asked_s:
+            file.touch()
+
     is_main = threading.current_thread() is threading.main_thread()
     before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM) if is_main}
     try:
-        yield
+        yield ask_again
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,5 +1,8 @@
 """What a run needs before its first update: its folder, a codec, an audio encoder."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -35,8 +38,10 @@ class Places(Protocol):
         """Folder of third-party weights."""
 
 
-def claim(run: Path, folder: Path, config: FlashHeadConfig) -> None:
+def claim(run: Path, folder: Path, config: FlashHeadConfig, held: ExitStack) -> None:
     """Make the run's folder and the stage's, and keep the configuration there; a run is of one name.
+
+    No other process can train the stage in it until `held` is closed: both would write the same checkpoints.
 
     Raises UsageError where it is another's: what a model of one shape leaves is nothing to another.
     """
@@ -47,11 +52,31 @@ def claim(run: Path, folder: Path, config: FlashHeadConfig) -> None:
                 f"{run} is a run of {other.stem} ({other.name} lies in it): train {config.name} in another folder, "
                 "with --out"
             )
+    held.enter_context(sole_trainer(folder))
+    write_atomically(own, as_toml(config).encode())
+
+
+@contextmanager
+def sole_trainer(folder: Path) -> Iterator[None]:
+    """Hold the lock of a stage's folder, which is made, or raise UsageError; the system frees it if we are killed.
+
+    A record lock, for those are not inherited: processes that decode outlive a killed trainer by seconds, in which the
+    run could not go on.
+    """
+    path = folder / ".lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
     except OSError as fault:
         raise storage_error(fault, folder) from fault
-    write_atomically(own, as_toml(config).encode())
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as fault:
+            raise UsageError(
+                f"another process trains in {folder}: wait for it, or train in another folder, with --out"
+            ) from fault
+        yield
 
 
 def fit_codec(config: FlashHeadConfig, places: Places, training: Training) -> None:
