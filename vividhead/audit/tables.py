@@ -3,7 +3,6 @@
 Only the columns asked for are read, so that three million clips fit: see `vividhead bench audit`.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from pyarrow import compute
 from vividhead.dataset import check_schema, read_run
 from vividhead.errors import DatasetError, UsageError
 from vividhead.revoked import FOLDER as REVOKED
-from vividhead.revoked import Revoked, tombstones
+from vividhead.revoked import Revoked, checked, tombstones
 
 TABLE_NAMES = ("sources", "segments", "clips", "manifest")
 
@@ -143,11 +142,8 @@ class Tables:
 
     def revoked(self) -> Revoked:
         """The tombstones that the dataset's receipts lay."""
-        texts = (self.text(f"{REVOKED}/{name}") for name in self.names(REVOKED) if name.endswith(".json"))
-        try:
-            return tombstones(json.loads(text) for text in texts if text is not None)
-        except (ValueError, KeyError, TypeError) as fault:
-            raise DatasetError(f"a receipt in {self.where}/{REVOKED} is damaged: {fault}") from fault
+        names = [f"{REVOKED}/{name}" for name in self.names(REVOKED) if name.endswith(".json") and name[0].isdigit()]
+        return tombstones(checked((f"{self.where}/{name}", (self.text(name) or "").encode()) for name in names))
 
     def names(self, folder: str) -> list[str]:
         """What lies in a folder of the dataset, sorted: scores in `measurements`, digests in `decisions`."""
