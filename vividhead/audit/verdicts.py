@@ -4,6 +4,7 @@ N clips, R rules of the policy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -95,9 +96,18 @@ def score_parts(
 ) -> Iterator[tuple[slice, dict[str, ScoreColumns]]]:
     """The same for several scores (score → fields) and some clips after the other, so that few are in memory."""
     streams = {score: _Stream(tables, score, clip_ids, named, also, at_once) for score, named in fields.items()}
-    for begin in range(0, len(clip_ids), at_once):
+
+    def part(begin: int) -> tuple[slice, dict[str, ScoreColumns]]:
         rows = slice(begin, min(begin + at_once, len(clip_ids)))
-        yield rows, {score: stream.part(rows) for score, stream in streams.items()}
+        return rows, {score: stream.part(rows) for score, stream in streams.items()}
+
+    with ThreadPoolExecutor(1) as reader:  # the next part is read while this one is judged
+        coming = None
+        for begin in range(0, len(clip_ids), at_once):
+            now = coming.result() if coming is not None else part(begin)
+            after = begin + at_once
+            coming = reader.submit(part, after) if after < len(clip_ids) else None
+            yield now
 
 
 class _Stream:
