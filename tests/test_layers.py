@@ -33,6 +33,7 @@ LAYERS = {
     6.8: "schemas",
     7: "audit flashhead",
     7.1: "testing",
+    7.15: "serve",
     7.2: "bench",
     7.5: "__init__",
     8: "demo",
@@ -56,8 +57,9 @@ OWNERS = {
     "diffusers": ("flashhead.model.codecs",),
     "transformers": ("flashhead.model.audio_encoders",),
     "safetensors": ("flashhead", "weights"),
-    "fastapi": ("audit.inspect",),
-    "uvicorn": ("audit.inspect",),
+    "fastapi": ("audit.inspect", "serve"),
+    "uvicorn": ("audit.inspect", "serve", "cli.serve"),
+    "websockets": ("flashhead.client", "cli.serve"),
     "duckdb": ("audit", "loader.select"),
 }
 """Library → the modules that may import it."""
