@@ -52,7 +52,7 @@ def _serve(asked: argparse.Namespace) -> int:
 
         from vividhead.audit.inspect.guard import is_loopback
         from vividhead.serve.options import Serving
-        from vividhead.serve.running import demo_portrait, log_to_stderr, run
+        from vividhead.serve.running import demo_portrait, leave_a_core, log_to_stderr, run
     except ImportError as fault:
         raise UsageError(f"this needs {fault.name}: pip install 'vividhead[serve]'") from fault
     portraits = {path.stem: path for path in asked.portrait}
@@ -67,6 +67,7 @@ def _serve(asked: argparse.Namespace) -> int:
         audit_log=asked.audit_log or (None if here else Path("vividhead-serve.jsonl")), label=asked.label,
         quality=asked.quality,
     )  # fmt: skip
+    leave_a_core()
     model = chosen_model(asked)
     log_to_stderr()
     run(model, serving, say)

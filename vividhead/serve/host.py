@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LATE_S = 0.1
 """A listener's own buffer covers so much."""
+MOST_REST_LEAD_S = 0.6
+"""Rest is made no earlier, however slow the machine: speech would wait behind it."""
 LANES = 4
 """Threads that encode; a stream's pictures stay in order as it keeps to one of them."""
 
@@ -37,7 +39,7 @@ class Host:
         """Drive `engine`, which nobody else may use from now on; a chunk of it takes about `chunk_s`."""
         self._engine, self._figures = engine, figures
         self._quality, self._label = quality, label
-        self._rest_lead_s = 2 * chunk_s + 0.1
+        self._rest_lead_s = min(2 * chunk_s + 0.1, MOST_REST_LEAD_S)
         self._sessions: list[Session] = []
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lanes = [ThreadPoolExecutor(1, f"encode-{lane}") for lane in range(LANES)]

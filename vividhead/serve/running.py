@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vividhead.audit.inspect.guard import LOOPBACK_NAMES, Access, is_loopback
 from vividhead.errors import VividHeadError
+from vividhead.faces import hushed
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.wire import MAX_PORTRAIT_BYTES, UP_BYTES
 from vividhead.serve.app import make_app
@@ -45,7 +46,8 @@ def make_lobby(model: "FlashHead", serving: Serving, say: Callable[[str], None])
     say(f"{model.config.name}: {holds} streams{wanted}; a chunk takes {chunk_s * 1000:.0f} ms")
     portraits = Portraits(model.config.stream.side_px, serving.portrait_pixels)
     try:
-        portraits.read(serving.portraits)
+        with hushed():
+            portraits.read(serving.portraits)
     except VividHeadError:
         portraits.close()
         raise
@@ -147,6 +149,14 @@ def demo_portrait() -> Path | None:
     path = folder / "astronaut.png"
     cv2.imwrite(str(path), cv2.cvtColor(picture_of(), cv2.COLOR_RGB2BGR))
     return path
+
+
+def leave_a_core() -> None:
+    """Compute on all cores but one, which encodes and sends; threads that wait for one another waste shared cores."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
 
 
 def log_to_stderr() -> None:
