@@ -7,11 +7,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vividhead.backends.light_asd import LightAsd
 from vividhead.backends.syncnet import SyncNet
 from vividhead.backends.weights_file import COUNTER
 from vividhead.weights import model
 
-MAKERS: dict[tuple[str, str], Callable[[], nn.Module]] = {("syncnet", "syncnet_v2.model"): SyncNet}
+MAKERS: dict[tuple[str, str], Callable[[], nn.Module]] = {
+    ("syncnet", "syncnet_v2.model"): SyncNet,
+    ("light-asd", "finetuning_TalkSet.model"): LightAsd,
+}
 """(model, file) as scores need them → the network."""
 
 

@@ -139,7 +139,7 @@ MODELS = (
         role="Light-ASD tuned on TalkSet: who in view is speaking",
         folder="light-asd",
         licence=Licence(name="MIT", commercial=True),
-        used_by=("planned: active_speaker",),
+        used_by=("score active_speaker",),
         files=(
             File(
                 name="finetuning_TalkSet.model",
