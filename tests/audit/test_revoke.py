@@ -22,14 +22,17 @@ from vividhead.audit.embeddings import stored_embeddings
 from vividhead.audit.rejudge import rejudge
 from vividhead.audit.repack import repack
 from vividhead.audit.repair import repair
+from vividhead.audit.report.stills import rejected_stills
 from vividhead.audit.revoke import Order, revoke
+from vividhead.audit.splits import SplitOptions, split
+from vividhead.audit.sql import opened
 from vividhead.audit.tables import Tables
 from vividhead.audit.verify import verify
 from vividhead.cli import main
 from vividhead.errors import DatasetError, UsageError
 from vividhead.loader.folder import Folder
 from vividhead.manifest import parquet, read
-from vividhead.revoked import check_signature, receipts, revoked
+from vividhead.revoked import check_signature, receipts, revoked, write_receipt
 from vividhead.shards import index, tar_bytes
 from vividhead.view import open_dataset
 
@@ -180,6 +183,56 @@ def test_the_receipt_is_signed_chained_and_refused_when_altered(dataset: Path) -
     path.write_text(path.read_text().replace("forgotten", "remembered"))
     with pytest.raises(DatasetError, match="is damaged .*not as it was signed"):
         open_dataset(dataset).members("x").__next__()
+
+
+def test_a_receipt_that_is_missing_or_altered_is_told_wherever_the_dataset_lies(dataset: Path) -> None:
+    for row in kept(dataset)[:3]:
+        out(dataset, row["clip_id"])
+    first = dataset / "revoked" / "000001.json"
+    said = first.read_bytes()
+    uses = (lambda: receipts(dataset), Folder(f"file://{dataset}").manifest, Tables(f"file://{dataset}").revoked)
+    for spoil in (first.unlink, lambda: first.write_bytes(said.replace(b"forgotten", b"remembered"))):
+        spoil()
+        for use in uses:
+            with pytest.raises(DatasetError, match="is damaged .*(the receipt before it is missing|not as it was)"):
+                use()
+    first.write_bytes(said)
+    assert [r["receipt"] for r in receipts(dataset)] == ["000001", "000002", "000003"]
+
+
+def test_prints_of_the_clip_and_pages_that_show_it_are_deleted(dataset: Path) -> None:
+    gone, stays = (row["clip_id"] for row in kept(dataset)[:2])
+    split(dataset, SplitOptions())
+    prints = sorted((dataset / "splits" / "prints").glob("*.parquet"))
+    (dataset / "report.html").write_text(f"<code>{gone}</code>")
+    (dataset / "other.html").write_text(f"<code>{stays}</code>")
+    receipt = out(dataset, gone)
+    left = [clip_id for path in prints for clip_id in read(path)["clip_id"].to_pylist()]
+    assert gone not in left and len(left) == 4
+    assert receipt["deleted"][0] == "report.html" and receipt["deleted"][1].startswith("splits/prints/train-")
+    assert [path.name for path in dataset.glob("*.html")] == ["other.html"]
+
+
+def test_a_clip_cut_otherwise_out_of_what_was_revoked_is_out_for_every_verb(dataset: Path, tmp_path: Path) -> None:
+    gone = kept(dataset)[0]
+    out(dataset, gone["clip_id"])
+    (receipt,) = receipts(dataset)
+    receipt["clips"][0] |= {"clip_id": "f" * 20, "tar_bytes": 0}  # as if it had been cut otherwise then
+    write_receipt(dataset, receipt)
+    assert repair(dataset).after == 0
+    assert gone["clip_id"] not in {row["clip_id"] for row in kept(dataset)}
+    loose = settings(tmp_path / "settings", "loose", FILTERS.replace("160", "161"))
+    found = rejudge(dataset, loose)
+    assert found.kept_after.clips == 4
+    assert gone["clip_id"] not in {row["clip_id"] for row in read(Path(str(found.written))).to_pylist() if row["kept"]}
+
+
+def test_the_report_shows_no_picture_of_it(dataset: Path) -> None:
+    gone = kept(dataset)[0]["clip_id"]
+    out(dataset, gone)
+    with opened(Tables(dataset)) as session:
+        stills = rejected_stills(session)
+    assert stills and gone not in {still.clip_id for still in stills}
 
 
 def test_an_old_manifest_is_refused_by_loaders_and_readers(dataset: Path) -> None:

@@ -15,6 +15,9 @@ from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, arrow_type
 from vividhead.schemas import CHOICES, PATTERNS, TABLES, field_column
 from vividhead.score import Field, score_class, score_names
 
+OWNERS = {"clip_id": "clips", "segment_id": "segments", "source_id": "sources"}
+"""Id → the table whose own it is. Elsewhere it must be found there, so its form is not looked at twice."""
+
 
 def check_schemas(tables: Tables, found: Findings) -> set[str]:
     """Check every table there is; returns the names of those whose columns can be relied upon."""
@@ -111,7 +114,7 @@ def _check_column(tables: Tables, found: Findings, name: str, column: Column, fi
             wrong,
             lambda row: f"{column.name} {values[row]} is none of {', '.join(CHOICES[column.name])}",
         )
-    elif column.name in PATTERNS:
+    elif column.name in PATTERNS and OWNERS.get(column.name, name) == name:
         fits = compute.match_substring_regex(values, f"^(?:{PATTERNS[column.name]})$")
         wrong = ~compute.fill_null(fits, column.may_be_null).to_numpy()
         found.rows(

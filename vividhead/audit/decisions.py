@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,9 @@ class Failures:
         return Failures(self.code[rows], self.detail[rows])
 
 
+_FEW_VALUES = [f"reasons.list.element.{name}" for name in ("code", "field", "limit", "detail")]
+
+
 class DecisionWriter:
     """Writes decisions/<digest>/decisions.parquet part by part; it is there whole or not at all."""
 
@@ -47,16 +51,32 @@ class DecisionWriter:
         self.path = dataset / "decisions" / digest / "decisions.parquet"
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._out: pa.parquet.ParquetWriter | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
 
     def write(self, table: pa.Table) -> None:
-        """Add some clips' rows. Their dictionaries are written as they are, and read as plain texts."""
-        try:
-            if self._out is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._out = pa.parquet.ParquetWriter(self._part, table.schema, compression="zstd", store_schema=False)
-            self._out.write_table(table)
-        except OSError as fault:
-            raise storage_error(fault, self.path) from fault
+        """Add some clips' rows, while the caller goes on to the next ones."""
+        self._wait()
+        self._written = self._writer.submit(self._write, table)
+
+    def _write(self, table: pa.Table) -> None:
+        """Dictionaries are written as they are, and read as plain texts."""
+        if self._out is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._out = pa.parquet.ParquetWriter(
+                self._part, table.schema, compression="zstd", store_schema=False, use_dictionary=_FEW_VALUES,
+                write_statistics=False,
+            )  # fmt: skip
+        self._out.write_table(table)
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            try:
+                self._written.result()
+            except OSError as fault:
+                raise storage_error(fault, self.path) from fault
+            finally:
+                self._written = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +84,10 @@ class DecisionWriter:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            self._wait()
+        finally:
+            self._writer.shutdown()
         try:
             if self._out is not None:
                 described = base64.b64encode(schema(DECISIONS).serialize())

@@ -73,20 +73,23 @@ def named_clip(tables: Tables, text: str) -> tuple[str, int] | None:
 
 def named_source(tables: Tables, text: str, whole: str) -> dict[str, Any]:
     """The row of the source called so: its uri or the end of it, its id or the beginning of that."""
-    sources = tables.read("sources").to_pylist(maps_as_pydicts="strict")
-    tests = (
-        lambda s: text in (s["uri"], s["given_id"], s["source_id"]) or whole == s["uri"],
-        lambda s: s["uri"].endswith(f"/{text}"),
-        lambda s: len(text) >= SHORTEST_PREFIX and s["source_id"].startswith(text),
-    )
-    for test in tests:
-        found = [source for source in sources if test(source)]
-        distinct = {(s["source_id"], s["uri"]) for s in found}
-        if len(distinct) > 1:
-            uris = ", ".join(sorted(uri for _, uri in distinct)[:3])
-            raise UsageError(f"{text!r} names {len(distinct)} sources, as {uris}; give the whole uri")
+    names = tables.read("sources", ["uri", "given_id", "source_id"])
+    uris, ids = names["uri"], names["source_id"]
+    whole_uri = compute.or_(compute.equal(uris, text), compute.equal(uris, whole))
+    given = compute.fill_null(compute.equal(names["given_id"], text), False)
+    ways = [
+        compute.or_(compute.or_(whole_uri, given), compute.equal(ids, text)),
+        compute.ends_with(uris, f"/{text}"),
+        *([compute.starts_with(ids, text)] if len(text) >= SHORTEST_PREFIX else []),
+    ]
+    for way in ways:
+        rows = np.flatnonzero(way.to_numpy())
+        found = {(ids[int(row)].as_py(), uris[int(row)].as_py()) for row in rows}
+        if len(found) > 1:
+            shown = ", ".join(sorted(uri for _, uri in found)[:3])
+            raise UsageError(f"{text!r} names {len(found)} sources, as {shown}; give the whole uri")
         if found:
-            return dict(found[0])
+            return dict(tables.read("sources").slice(int(rows[0]), 1).to_pylist(maps_as_pydicts="strict")[0])
     raise UsageError(
         f"{text!r} is no clip and no source of {tables.where}; `vividhead status {tables.where} --json` lists them"
     )
@@ -212,14 +215,18 @@ SOURCE_FACTS = (
 )  # fmt: skip
 
 
-def _clips_of(tables: Tables, source: Mapping[str, Any]) -> list[tuple[int, Story]]:
-    """The source's candidate clips with their rows and what became of them."""
+def _clips_of(tables: Tables, source: Mapping[str, Any], frame: int | None = None) -> list[tuple[int, Story]]:
+    """The source's candidate clips, those at `frame` if given, with their rows and what became of them."""
     ids = tables.read("clips", ["source_id"])["source_id"]
     rows = np.flatnonzero(compute.equal(ids, source["source_id"]).to_numpy()).tolist()
     clips = tables.read("clips").take(pa.array(rows, pa.int64())).to_pylist()
+    if frame is not None:
+        pairs = [(r, c) for r, c in zip(rows, clips, strict=True) if c["start_frame"] <= frame < c["end_frame"]]
+        rows, clips = [row for row, _ in pairs], [clip for _, clip in pairs]
+    decisions = tables.rows(f"decisions/{tables.digest}", dict(zip(rows, (c["clip_id"] for c in clips), strict=True)))
     out = []
     for row, clip in zip(rows, clips, strict=True):
-        decision = tables.row(f"decisions/{tables.digest}", clip["clip_id"], row)
+        decision = decisions.get(clip["clip_id"])
         story = {
             **{n: clip[n] for n in _CLIP_FACTS},
             "kept": decision["kept"] if decision else None,
@@ -283,10 +290,9 @@ def time_story(tables: Tables, source: Mapping[str, Any], time_s: float) -> Stor
     out["segment"] = {n: segment[n] for n in ("segment_id", "state", "code", "detail", "decode_errors")}
     out["seen"] += _scan_says(segment, frame)
     policy = own_policy(tables)
-    for row, clip in _clips_of(tables, source):
-        if clip["start_frame"] <= frame < clip["end_frame"]:
-            taken = _measurements(tables, clip["clip_id"], row)
-            out["clips"].append({**clip, "would_have_to_change": changes(policy, clip["clip_id"], taken)})
+    for row, clip in _clips_of(tables, source, frame):
+        taken = _measurements(tables, clip["clip_id"], row)
+        out["clips"].append({**clip, "would_have_to_change": changes(policy, clip["clip_id"], taken)})
     return out
 
 

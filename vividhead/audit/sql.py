@@ -17,9 +17,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import KINDS, Verdicts, verdicts
+from vividhead.audit.verdicts import KINDS, Verdicts, revoked_rows, verdicts
 from vividhead.errors import UsageError
 from vividhead.policy import Policy
+from vividhead.revoked import CODE as REVOKED
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,9 +103,10 @@ def add_view(session: "Session", tables: Tables, name: str, table: str, nth: str
 def judged_by(tables: Tables, policy: Policy) -> pa.Table:
     """What another policy says: kept, and the first rule broken. Its values are not looked up."""
     clip_ids = tables.read("clips", ["clip_id"])["clip_id"]
-    found = verdicts(tables, policy, clip_ids)
-    codes = pa.array([f"{rule.id}:{kind}" for rule in policy.rules for kind in KINDS])
+    (found,) = verdicts(tables, [policy], clip_ids, revoked_rows(tables, clip_ids))
+    codes = pa.array([*(f"{rule.id}:{kind}" for rule in policy.rules for kind in KINDS), REVOKED])
     first_N, passed_N = _first_broken(found), found.passed_N
+    first_N[list(found.revoked)] = len(codes) - 1
     code = codes.take(pa.array(first_N, mask=passed_N))
     nothing = pa.nulls(len(code), pa.float64())
     reason = pa.StructArray.from_arrays([code, nothing, nothing], ["code", "value", "limit"])

@@ -4,6 +4,7 @@ N clips, R rules of the policy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -15,6 +16,7 @@ from pyarrow import compute
 from vividhead.audit.tables import Tables
 from vividhead.errors import DatasetError
 from vividhead.policy import Policy, Rule
+from vividhead.revoked import Tombstone
 
 KINDS = ("", "low", "high", "unmeasurable", "failed", "skipped")
 """How a rule is broken, by number; 0 is not broken."""
@@ -94,9 +96,18 @@ def score_parts(
 ) -> Iterator[tuple[slice, dict[str, ScoreColumns]]]:
     """The same for several scores (score → fields) and some clips after the other, so that few are in memory."""
     streams = {score: _Stream(tables, score, clip_ids, named, also, at_once) for score, named in fields.items()}
-    for begin in range(0, len(clip_ids), at_once):
+
+    def part(begin: int) -> tuple[slice, dict[str, ScoreColumns]]:
         rows = slice(begin, min(begin + at_once, len(clip_ids)))
-        yield rows, {score: stream.part(rows) for score, stream in streams.items()}
+        return rows, {score: stream.part(rows) for score, stream in streams.items()}
+
+    with ThreadPoolExecutor(1) as reader:  # the next part is read while this one is judged
+        coming = None
+        for begin in range(0, len(clip_ids), at_once):
+            now = coming.result() if coming is not None else part(begin)
+            after = begin + at_once
+            coming = reader.submit(part, after) if after < len(clip_ids) else None
+            yield now
 
 
 class _Stream:
@@ -202,7 +213,9 @@ class Verdicts:
 
     def sole_N(self, rule: int) -> Mask:
         """Clips that nothing known but this rule refuses. What was skipped because of it may still refuse them."""
-        return np.asarray(self.known_broken_RN[rule] & (self.n_broken_N == 1), np.bool_)
+        sole_N = np.asarray(self.known_broken_RN[rule] & (self.n_broken_N == 1), np.bool_)
+        sole_N[list(self.revoked)] = False
+        return sole_N
 
 
 def verdicts(
@@ -234,9 +247,21 @@ def verdicts_of(policy: Policy, columns: Mapping[str, ScoreColumns], out: Mappin
 
 
 def revoked_rows(tables: Tables, clip_ids: pa.ChunkedArray) -> dict[int, str]:
-    """Number of a clip → the receipt by which it was revoked."""
-    by_clip = tables.revoked().by_clip
-    if not by_clip:
+    """Number of a clip → the receipt by which it, its source, or a face at its place and time was revoked."""
+    gone = tables.revoked()
+    touched = {stone.source_id for stone in gone.clips} | set(gone.sources)
+    if not touched:
         return {}
-    rows = np.flatnonzero(compute.is_in(clip_ids, pa.array(list(by_clip))).to_numpy()).tolist()
-    return {row: by_clip[clip_ids[row].as_py()] for row in rows}
+    clips = tables.read("clips", ["clip_id", "source_id", "start_frame", "end_frame", *CROP])
+    near = np.flatnonzero(compute.is_in(clips["source_id"], pa.array(sorted(touched))).to_numpy())
+    out = {}
+    for row in clips.take(pa.array(near)).to_pylist():
+        crop = (row.pop(CROP[0]), row.pop(CROP[1]), row.pop(CROP[2]), row.pop(CROP[3]))
+        receipt = gone.receipt_of(Tombstone(**row, crop_xyxy_px=crop))
+        if receipt is not None:
+            out[row["clip_id"]] = receipt
+    rows = np.flatnonzero(compute.is_in(clip_ids, pa.array(list(out), pa.string())).to_numpy()).tolist()
+    return {row: out[clip_ids[row].as_py()] for row in rows}
+
+
+CROP = ("crop_x0_px", "crop_y0_px", "crop_x1_px", "crop_y1_px")

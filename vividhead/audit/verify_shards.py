@@ -30,8 +30,11 @@ COPIED = ("source_id", "segment_id", "start_frame", "end_frame")
 """Columns that the manifest has from clips.parquet."""
 
 
-def check_manifest(tables: Tables, found: Findings, readable: set[str]) -> None:
-    """Rows are the kept clips, values are those of the other tables, shards are there and large enough."""
+def check_manifest(tables: Tables, found: Findings, readable: set[str], same: set[str]) -> None:
+    """Rows are the kept clips, values are those of the other tables, shards are there and large enough.
+
+    `same`: tables whose rows are those of clips.parquet.
+    """
     layout = [f"{member}_{what}" for member in MEMBERS for what in ("offset", "bytes")]
     manifest = tables.read(
         "manifest", ["clip_id", "shard", "shard_bytes", "n_frames", *COPIED, *layout], coded=["shard"]
@@ -46,7 +49,7 @@ def check_manifest(tables: Tables, found: Findings, readable: set[str]) -> None:
         rows = compute.index_in(manifest["clip_id"], clips["clip_id"].combine_chunks())
         _check_copies(found, manifest, clips, rows)
         _check_kept(tables, found, readable, clips["clip_id"], rows)
-        _check_scores(tables, found, readable, clips["clip_id"], rows)
+        _check_scores(tables, found, same, rows)
 
 
 def _check_layout(found: Findings, manifest: pa.Table) -> None:
@@ -121,22 +124,20 @@ def _check_kept(
     found.rows("decision", tables.place(name), missing, lambda row: f"kept, but clip {clip_ids[row]} is in no shard")
 
 
-def _check_scores(
-    tables: Tables, found: Findings, readable: set[str], clip_ids: pa.ChunkedArray, rows: pa.ChunkedArray
-) -> None:
+def _check_scores(tables: Tables, found: Findings, same: set[str], rows: pa.ChunkedArray) -> None:
     """The manifest repeats the measurements."""
     contract = {column.name for column in MANIFEST}
     fields = [name.split(".", 1) for name in tables.schema("manifest").names if name not in contract]
     for score in dict.fromkeys(score for score, _ in fields):
         name = f"measurements/{score}"
-        if name not in readable or not tables.read(name, ["clip_id"])["clip_id"].equals(clip_ids):
+        if name not in same:
             continue
         for field in (f for s, f in fields if s == score and f in tables.schema(name).names):
             ours = tables.read("manifest", [f"{score}.{field}"])[f"{score}.{field}"]
             theirs = tables.read(name, [field])[field].take(rows)
-            same = compute.fill_null(compute.equal(ours, theirs), False).to_numpy()
-            same |= (ours.is_null().to_numpy() & theirs.is_null().to_numpy()) | rows.is_null().to_numpy()
-            found.rows("key", PATH, ~same, _told(f"{score}.{field}", ours, theirs))
+            alike = compute.fill_null(compute.equal(ours, theirs), False).to_numpy()
+            alike |= (ours.is_null().to_numpy() & theirs.is_null().to_numpy()) | rows.is_null().to_numpy()
+            found.rows("key", PATH, ~alike, _told(f"{score}.{field}", ours, theirs))
 
 
 def check_shards(tables: Tables, found: Findings, line: LiveLine | None) -> None:

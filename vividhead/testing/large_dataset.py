@@ -220,7 +220,8 @@ def _measurements(
     chance_N = rng.random(count)
     status_N = np.where(skipped_N, 3, np.where(chance_N < 0.001, 2, np.where(chance_N < 0.02, 1, 0)))
     null_N = status_N != 0
-    values = {f: np.clip(_scattered(f"{score}.{f}", count, rng), d.low, d.high) for f, d in cls.fields.items()}
+    drawn = {field: np.round(_scattered(f"{score}.{field}", count, rng), 6) for field in cls.fields}
+    values = {field: np.clip(drawn[field], about.low, about.high) for field, about in cls.fields.items()}
     nulls = dict.fromkeys(values, null_N)
     unsure_N = np.zeros(count, np.bool_)
     if score == "lip_sync":
@@ -236,7 +237,7 @@ def _measurements(
         "detail": pa.array(["", "nothing to measure", "a fault made up", ""]).take(status),
         "version": np.full(count, cls.version, np.int32), "fingerprint": pa.array([""]).take(nothing),
         "unknown": pa.MapArray.from_arrays(offsets, *said),
-        **{f: pa.array(np.round(v, 6), mask=nulls[f]) for f, v in values.items()},
+        **{f: pa.array(v, mask=nulls[f]) for f, v in values.items()},
     }  # fmt: skip
     columns = (*MEASUREMENTS, *(field_column(f, d) for f, d in cls.fields.items()))
     return _write(path / "measurements" / score / "measurements.parquet", columns, data, count)

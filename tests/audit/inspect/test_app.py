@@ -91,11 +91,11 @@ def test_both_sides_of_a_comparison_are_what_the_policies_say(large: Inspector, 
     tables = Tables(tables_only)
     ids = tables.read("clips", ["clip_id"])["clip_id"]
     own, strict = own_policy(tables), load_policy("strict", tables.names("measurements"))
-    a_N, b_N = (verdicts(tables, policy, ids).passed_N for policy in (own, strict))
+    a_N, b_N = (found.passed_N for found in verdicts(tables, [own, strict], ids))
     found = large.ask("/api/compare", {"a": rules_of(large), "b": rules_of(large, "strict")}).json
     assert found["a"]["clips"] == a_N.sum() and found["b"]["clips"] == b_N.sum()
     assert found["lost"]["clips"] == (a_N & ~b_N).sum() and found["gained"]["clips"] == (b_N & ~a_N).sum()
-    alone_RN = verdicts(tables, strict, ids).kinds_RN != 0
+    alone_RN = verdicts(tables, [strict], ids)[0].kinds_RN != 0
     only_N = alone_RN.sum(axis=0) == 1
     by_rule = {rule.id: int((row & only_N).sum()) for rule, row in zip(strict.rules, alone_RN, strict=True)}
     assert {name: amount["clips"] for name, amount in found["alone"].items()} == by_rule
@@ -106,11 +106,9 @@ def test_unmeasured_accept_lets_unknown_values_pass_as_the_policy_does(large: In
 
     rule = Rule(score="lip_sync", field="offset_ms", min=-20, max=20, unmeasured="accept", why="a test")
     tables = Tables(tables_only)
-    passed_N = verdicts(
-        tables, Policy(name="one", rules=(rule,)), tables.read("clips", ["clip_id"])["clip_id"]
-    ).passed_N
+    (found,) = verdicts(tables, [Policy(name="one", rules=(rule,))], tables.read("clips", ["clip_id"])["clip_id"])
     asked = [{"id": rule.id, "min": -20, "max": 20, "unmeasured": "accept"}]
-    assert large.ask("/api/compare", {"a": [], "b": asked}).json["b"]["clips"] == passed_N.sum()
+    assert large.ask("/api/compare", {"a": [], "b": asked}).json["b"]["clips"] == found.passed_N.sum()
 
 
 def test_rules_on_no_field_are_refused(large: Inspector) -> None:
@@ -220,3 +218,20 @@ def test_numbers_that_json_lacks_become_null(large: Inspector) -> None:
 
     for row in large.ask("/api/clips?limit=50").json["rows"]:
         json.loads(large.ask(f"/api/clips/{row['clip_id']}").body, parse_constant=no_constant)
+
+
+def test_a_revoked_clip_is_neither_shown_nor_heard_nor_counted_as_kept(inspected: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from vividhead.audit.chosen import by_clip
+    from vividhead.audit.revoke import Order, revoke
+
+    dataset = shutil.copytree(inspected, tmp_path / "dataset")
+    clip_id = kept_id(dataset)
+    revoke(dataset, by_clip(Tables(dataset), clip_id), Order(what="--clip", reason="a test", by="a test"))
+    with inspecting(dataset) as server:
+        assert server.ask("/api/clips?code=revoked").json["rows"][0]["clip_id"] == clip_id
+        for what in ("video", "curves", "landmarks"):
+            assert server.ask(f"/api/clips/{clip_id}/{what}").status == 404
+        kept = server.ask("/api/dataset").json["kept"]
+        assert server.ask("/api/compare", {"a": rules_of(server), "b": []}).json["a"]["clips"] == kept

@@ -110,6 +110,13 @@ def test_faces_are_joined_up_to_the_distance_and_no_further() -> None:
     assert link.distance == pytest.approx(0.04 * np.sqrt(128))
 
 
+def test_a_face_is_joined_by_its_nearest_clips_also_where_those_that_stand_for_them_are_further_apart() -> None:
+    places = {0: 0.0, 1: 0.04, 2: 0.58, 3: 0.54}
+    vectors = {row: np.eye(128)[0] * at for row, at in places.items()}
+    (link,) = embedding_links("face", vectors, np.array([0, 0, 1, 1]), 0.5)
+    assert (link.a, link.b) == (1, 3) and link.distance == pytest.approx(0.5)
+
+
 def test_equal_attributes_chain_their_sources_and_missing_ones_do_not() -> None:
     links = list(same_links("speaker", ["Ada", "Ada", None, "", "Ada", None], np.array([0, 0, 1, 2, 3, 4])))
     assert [(link.a, link.b) for link in links] == [(0, 4)]

@@ -9,7 +9,7 @@ from conftest import Whole
 
 from vividhead.audit.splits import SplitOptions, split
 from vividhead.errors import UsageError
-from vividhead.manifest import read
+from vividhead.manifest import parquet, read
 
 
 @pytest.fixture
@@ -56,3 +56,18 @@ def test_a_damaged_clip_is_named_and_stays_with_its_source(dataset: Path) -> Non
 def test_an_attribute_that_no_clip_has_is_refused(dataset: Path) -> None:
     with pytest.raises(UsageError, match="--same shoe_size"):
         split(dataset, SplitOptions(same=("shoe_size",)))
+
+
+def test_prints_of_clips_that_left_the_dataset_leave_too(dataset: Path) -> None:
+    split(dataset, SplitOptions())
+    prints = dataset / "splits" / "prints"
+    (path,) = prints.glob("*.parquet")
+    row = read(path).slice(0, 1)
+    import pyarrow as pa
+
+    gone = row.set_column(0, row.schema.field(0), pa.array(["0" * 20]))
+    path.write_bytes(parquet(pa.concat_tables([read(path), gone])))
+    (prints / "train-000099.parquet").write_bytes(parquet(gone))
+    split(dataset, SplitOptions())
+    assert [p.name for p in prints.glob("*.parquet")] == [path.name]
+    assert "0" * 20 not in read(path)["clip_id"].to_pylist()

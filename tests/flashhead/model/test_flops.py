@@ -23,7 +23,8 @@ def test_forward_passes_cost_what_the_notes_say() -> None:
 
 def test_what_blocks_cost_is_the_sum_of_their_products() -> None:
     nano = load_config("nano")
-    tokens, dim, ffn, layers = 5 * 8 * 8, 256, 1024, 8
+    tokens, dim, ffn, layers = 5 * 8 * 8, 128, 512, 4
+    assert (nano.dit.dim, nano.dit.ffn_dim, nano.dit.layers) == (dim, ffn, layers)
     linear = 2 * tokens * (6 * dim * dim + 2 * dim * ffn)  # q k v o, q o of the sound; up and down
     attention = 4 * tokens * tokens * dim + 4 * tokens * 32 * dim
     assert forward_pass(nano).blocks_flops == layers * (linear + attention)

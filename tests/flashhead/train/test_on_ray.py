@@ -39,6 +39,7 @@ class Straight:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, of options that nobody gave
 def test_rays_ranks_stopped_and_gone_on_make_the_model_that_torchruns_make(dataset: Path, tmp_path: Path) -> None:
     config = tiny(tmp_path, steps=STEPS, save_every=STEPS)
+    config = replace(config, loop=replace(config.loop, validate_every=STEPS, sample_every=STEPS))
     told: list[int] = []
 
     def interrupting(step: int, *_: Any) -> None:

@@ -18,6 +18,7 @@ def tiny(folder: Path, steps: int = 4, save_every: int = 2, **stage1: Any) -> Fl
         nano,
         dit=replace(nano.dit, dim=24, ffn_dim=32, heads=2, layers=1, latent_channels=8),
         stream=replace(nano.stream, side_px=32),
+        data=replace(nano.data, workers=0),  # ranks that tests start may start no processes
         stage1=replace(nano.stage1, steps=steps, batch=2, warmup_steps=2, cooldown=0.0, **stage1),
         stage2=replace(nano.stage2, steps=2, batch=1, chunks=2, critic_updates=2),
         loop=replace(

@@ -17,6 +17,7 @@ from vividhead.errors import MediaError
 from vividhead.media import sound
 from vividhead.media.window import window_sound
 from vividhead.records import SAMPLES_PER_FRAME
+from vividhead.revoked import CODE as REVOKED
 
 Row = Mapping[str, Any]
 Made = TypeVar("Made")
@@ -40,6 +41,8 @@ class ClipSight:
 
     def video(self, clip: Row) -> bytes:
         """The clip as mp4. Raises MediaError in words."""
+        if clip["first"] == REVOKED:
+            raise MediaError("clip.revoked", "it was revoked: neither picture nor sound of it is shown any more")
         kept = self._kept(clip)
         if kept is not None:
             return self._once("mp4", clip, lambda: member_of(self._tables, kept, "mp4"))
@@ -64,6 +67,8 @@ class ClipSight:
 
     def curves(self, clip: Row) -> dict[str, Any]:
         """For each frame: loudness in dB of full scale, and the mouth's opening in eye distances where it is known."""
+        if clip["first"] == REVOKED:
+            raise MediaError("clip.revoked", "it was revoked")
         found: dict[str, Any] = {"loudness_db": self._loudness(clip), "opening": None, "why": ""}
         try:
             points_TPX = self.landmarks(clip)

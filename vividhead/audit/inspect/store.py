@@ -12,16 +12,18 @@ import pyarrow as pa
 
 from vividhead.audit.inspect.labels import Label
 from vividhead.audit.report.figures import table_rows
-from vividhead.audit.sql import FIRST_BROKEN, add_view, connected, quoted
+from vividhead.audit.sql import FIRST_BROKEN, add_view, connected, quoted, text
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import score_columns
+from vividhead.audit.verdicts import STATUSES, score_columns
 from vividhead.errors import ConfigError, UsageError
+from vividhead.revoked import CODE as REVOKED
 from vividhead.score import Field, score_class
 
 MOST_ROWS = 200
 """Of a page."""
 PLAIN_SORTS = ("clip_id", "duration_s", "start_s", "uri", "first")
 STATES = ("all", "kept", "rejected")
+MEASURED, UNMEASURABLE = STATUSES.index("measured"), STATUSES.index("unmeasurable")
 _SPAN = ["clip_id", "source_id", "start_s_in_source", "end_s_in_source", "duration_s"]
 
 
@@ -82,11 +84,12 @@ class Store:
         for score in self.tables.names("measurements"):
             names = [f.name for f in self.tables.schema(f"measurements/{score}") if str(f.type) == "double"]
             columns = score_columns(self.tables, score, ids, names)
-            wide[f"{score}.status"] = columns.table["status"].combine_chunks().dictionary_encode()
+            wide[f"{score}.status"] = pa.array(columns.status_N)  # compared in every count: a number is quicker
             for name, about in _declared(score, names).items():
                 wide[f"{score}.{name}"] = columns.table[name]
                 self.fields[f"{score}.{name}"] = about
-        self._take("wide_arrow", pa.table(wide))
+        self._session.register("wide_arrow", pa.table(wide))
+        del wide
         add_view(self._session, self.tables, "all_sources", "sources")
         self._session.execute("CREATE TABLE sources AS FROM all_sources WHERE outcome = 'ready'")
         add_view(self._session, self.tables, "decisions", f"decisions/{self.tables.digest}")
@@ -103,13 +106,8 @@ class Store:
                LEFT JOIN (SELECT clip_id FROM packed) p USING (clip_id)
                JOIN (SELECT source_id, uri FROM sources) s USING (source_id)"""  # noqa: S608 - ours alone
         )
-        self._session.execute("DROP TABLE wide_arrow")
+        self._session.unregister("wide_arrow")
         self._session.execute("CREATE TABLE labels (clip_id VARCHAR PRIMARY KEY, label VARCHAR, about VARCHAR)")
-
-    def _take(self, name: str, table: pa.Table) -> None:
-        self._session.register("taken", table)
-        self._session.execute(f"CREATE TABLE {quoted(name)} AS FROM taken")
-        self._session.unregister("taken")
 
     def note(self, labels: Sequence[Label]) -> None:
         """Let these verdicts count, the last of a clip most."""
@@ -184,6 +182,8 @@ class Store:
         decision = self.tables.row(f"decisions/{self.tables.digest}", clip_id, row["nth"]) or {}
         (source,) = self.rows("FROM sources WHERE source_id = ?", [row["source_id"]])
         source["attributes"] = dict(source["attributes"] or {})
+        for name in [name for name in row if name.endswith(".status")]:
+            row[name] = STATUSES[row[name]] if row[name] < len(STATUSES) else None
         return {**row, "reasons": decision.get("reasons", []), "source": source}
 
     def of_source(self, source_id: str, most: int = 500) -> list[dict[str, Any]]:
@@ -215,6 +215,7 @@ class Store:
                 {"," if alone else ""} {alone} FROM (
                 SELECT *, {broken} AS n_broken FROM (
                     SELECT duration_s, ({every_a}) AS a, ({every_b}) AS b {each} FROM clips
+                    WHERE first IS DISTINCT FROM {text(REVOKED)}
                 )
             )""",  # noqa: S608 - names are quoted, values are bound
                 [*bound["a"], *bound["b"], *bound["b"]],
@@ -232,9 +233,9 @@ class Store:
         status = quoted(f"{rule.id.split('.')[0]}.status")
         limits = [(sign, end) for sign, end in ((">=", rule.min), ("<=", rule.max)) if end is not None]
         held = "".join(f" AND {value} {sign} ?" for sign, _ in limits)
-        known = f"({status} = 'measured' AND {value} IS NOT NULL AND NOT isnan({value}){held})"
+        known = f"({status} = {MEASURED} AND {value} IS NOT NULL AND NOT isnan({value}){held})"
         if rule.unmeasured == "accept":
-            known = f"({known} OR {status} = 'unmeasurable' OR ({status} = 'measured' AND {value} IS NULL))"
+            known = f"({known} OR {status} = {UNMEASURABLE} OR ({status} = {MEASURED} AND {value} IS NULL))"
         return f"coalesce({known}, false)", [end for _, end in limits]
 
 

@@ -116,9 +116,12 @@ def _prints(
                 known[made["clip_id"]] = made
                 beat(len(found) + len(known), len(rows))
             current = [known[row["clip_id"]] for row in kept]
-            if lacking:
+            if lacking or len(known) > len(current):  # prints of clips that are gone are gone too
                 write_atomically(path, parquet(pa.Table.from_pylist(current, schema=SCHEMA)))
             found.update((p["clip_id"], p) for p in current)
+    for path in folder.glob("*.parquet"):
+        if f"{path.stem}.tar" not in by_shard:
+            path.unlink()
     return [found[row["clip_id"]] for row in rows]
 
 

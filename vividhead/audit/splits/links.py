@@ -126,29 +126,54 @@ def _sharing(key_K: Ints, item_K: Ints, beside_K: NDArray[Any]) -> Iterator[tupl
 def embedding_links(
     kind: str, vectors: Mapping[int, NDArray[np.float64]], source_N: Ints, most: float
 ) -> Iterator[Link]:
-    """Pairs at most `most` apart (L2). Clips of a source much alike are stood for by one of them."""
-    rows = _stand_ins(vectors, source_N, most / 2)
+    """Pairs at most `most` apart (L2). Clips of a source much alike are stood for by one of them, and compared
+    themselves where it is near enough that one of them may be."""
+    groups = _groups(vectors, source_N, most * STAND_IN)
+    rows = sorted(groups)
     if not rows:
         return
     all_RD = np.stack([vectors[row] for row in rows]).astype(np.float32)
     square_R = np.square(all_RD).sum(axis=1)
+    reach = most * (1 + 2 * STAND_IN) + 1e-4  # float32 is that exact
     for start in range(0, len(rows), 1024):
         block = slice(start, start + 1024)
         squared = square_R[block, None] + square_R - 2 * all_RD[block] @ all_RD.T
-        for i, j in np.argwhere(squared <= most * most).tolist():
-            a, b = rows[start + i], rows[j]
-            if a < b and source_N[a] != source_N[b]:
-                yield Link(kind=kind, a=a, b=b, distance=float(np.linalg.norm(vectors[a] - vectors[b])))
+        for i, j in np.argwhere(squared <= reach * reach).tolist():
+            one, other = rows[start + i], rows[j]
+            if one < other and source_N[one] != source_N[other]:
+                a, b, distance = _nearest(vectors, groups[one], groups[other])
+                if distance <= most:
+                    yield Link(kind=kind, a=min(a, b), b=max(a, b), distance=distance)
 
 
-def _stand_ins(vectors: Mapping[int, NDArray[np.float64]], source_N: Ints, near: float) -> list[int]:
-    """One clip for each group of a source's clips within `near` of it."""
+STAND_IN = 0.1
+"""How far, in parts of the distance asked for, a clip may be from the one that stands for it."""
+
+
+def _nearest(
+    vectors: Mapping[int, NDArray[np.float64]], ones: Sequence[int], others: Sequence[int]
+) -> tuple[int, int, float]:
+    """The two clips of two groups that are least apart, and how far."""
+    apart = np.linalg.norm(
+        np.stack([vectors[row] for row in ones])[:, None] - np.stack([vectors[row] for row in others]), axis=2
+    )
+    i, j = divmod(int(apart.argmin()), len(others))
+    return ones[i], others[j], float(apart[i, j])
+
+
+def _groups(vectors: Mapping[int, NDArray[np.float64]], source_N: Ints, near: float) -> dict[int, list[int]]:
+    """Clip that stands for others → those of its source within `near` of it, itself first."""
+    groups: dict[int, list[int]] = {}
     by_source: dict[int, list[int]] = {}
     for row in sorted(vectors):
         chosen = by_source.setdefault(int(source_N[row]), [])
-        if all(np.linalg.norm(vectors[row] - vectors[other]) > near for other in chosen):
+        like = next((other for other in chosen if np.linalg.norm(vectors[row] - vectors[other]) <= near), None)
+        if like is None:
             chosen.append(row)
-    return sorted(row for rows in by_source.values() for row in rows)
+            groups[row] = [row]
+        else:
+            groups[like].append(row)
+    return groups
 
 
 def same_links(kind: str, values: Sequence[str | None], source_N: Ints) -> Iterator[Link]:

@@ -100,8 +100,10 @@ def make_latents(order: Order, told: Told = lambda text: None) -> Made:
             entry=order.entry,
         )  # fmt: skip
         write_atomically(cache / FILE, identity.text().encode())
-        if isinstance(codec := load_from(source.folder, order.config), LinearCodec):
-            codec.save(cache)  # so that a run that reads the cache decodes with the same
+        if order.config.codec.kind == LinearCodec.kind:  # so that a run that reads the cache decodes with the same
+            codec = load_from(source.folder, order.config)
+            assert isinstance(codec, LinearCodec)
+            codec.save(cache)
         ledger = Ledger(cache)
         units = groups(rows)
         todo = left_over(ledger, units, order.retry_failed)

@@ -28,7 +28,7 @@ from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan, loo
 from vividhead.flashhead.train.feeding import Encoder, Feed, Training, check_latents, datasets
 from vividhead.flashhead.train.logs import Log
 from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec
-from vividhead.flashhead.train.ranks import from_first, joined, whole
+from vividhead.flashhead.train.ranks import Place, from_first, joined, whole
 from vividhead.flashhead.train.room import room_for
 from vividhead.flashhead.train.sampling import sample_video
 from vividhead.flashhead.train.saving import Checkpoints
@@ -86,8 +86,13 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
 
     Goes on from the newest checkpoint of the run. Raises a VividHeadError for what cannot be trained, before it begins.
     """
+    with joined(order.device) as (place, device):
+        return _train(order, told, place, device)
+
+
+def _train(order: Order, told: Told, place: Place, device: torch.device) -> Trained:
     config, folder = order.config, order.run / f"stage{order.stage}"
-    with joined(order.device) as (place, device), stop_asked(folder / STOP_FILE, place) as stop, ExitStack() as held:
+    with stop_asked(folder / STOP_FILE, place) as stop, ExitStack() as held:
         room_for(config, order.stage, device, parts=place.world if order.shard else 1)
         from_first(lambda: claim(order.run, folder, config, held))
         training, validation = datasets(order)
