@@ -126,7 +126,7 @@ class ClipFolder:
 def held_out_clips(dataset: str, config: FlashHeadConfig) -> list[str]:
     """The clips that training with this configuration keeps for validation, or would keep if it kept any."""
     share = config.data.held_out or Data().held_out
-    clips = held_out(dataset, config, share)
+    clips = held_out(dataset, config, share).judged_by
     if not clips:
         raise UsageError(f"{dataset} holds a single clip: nothing is held out, and no other sound to compare with")
     return clips
