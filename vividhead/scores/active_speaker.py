@@ -16,8 +16,8 @@ class ActiveSpeaker(Score):
 
     Needs its published weights (`vividhead weights fetch light-asd`, MIT), tuned on TalkSet. A frame counts as
     speaking where the network finds that likelier than not. Of several faces in view, the one that
-    speaks through most of the speech is its speaker. It tells a mouth that talks from one that rests, not whose voice is
-    heard: a talking face reads as speaking under another's voice, too (logits of 8 to 9 either way), which
+    speaks through most of the speech is its speaker. It tells a mouth that talks from one that rests, not whose voice
+    is heard: a talking face reads as speaking under another's voice, too (logits of 8 to 9 either way), which
     `lip_sync.confidence` tells apart. Runs on CUDA where there is one.
     """
 
