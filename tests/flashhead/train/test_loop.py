@@ -106,6 +106,26 @@ def test_updates_without_a_finite_gradient_are_given_up_after_so_many(dataset: P
             train(order)
 
 
+def test_how_many_failed_in_a_row_is_known_after_a_new_start(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms = iter([1.0, float("nan"), float("nan"), float("nan")])
+    monkeypatch.setattr(updates, "clipped_norm", lambda parameters, most: next(norms))
+    config = tiny(tmp_path, steps=4, save_every=1)
+    config = replace(config, loop=replace(config.loop, most_nonfinite=2))
+    order = Order(dataset=str(dataset), config=config, stage=1, run=tmp_path / "run")
+    train(replace(order, config=replace(config, stage1=replace(config.stage1, steps=3))))
+    with pytest.raises(VividHeadError, match="3 updates in a row had no finite gradient"):
+        train(order)
+
+
+def test_parameters_of_one_process_alone_cannot_be_spread(dataset: Path, tmp_path: Path) -> None:
+    order = Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=tmp_path / "run", shard=True)
+    with pytest.raises(UsageError, match="--shard spreads parameters over ranks, and this process is alone"):
+        train(order)
+    assert not order.run.exists()
+
+
 def _spoilt(config: FlashHeadConfig, seed: int) -> Any:
     from vividhead.flashhead.train.begin import fresh
 
