@@ -33,7 +33,7 @@ LAYERS = {
     6.8: "schemas",
     7: "audit flashhead",
     7.1: "testing",
-    7.2: "bench",
+    7.2: "bench plan",
     7.5: "__init__",
     8: "demo",
     8.2: "cli contract",
