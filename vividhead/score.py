@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.records import Clip, Measurement
+from vividhead.weights import find_file
 
 FACE_CROP_PX = 256
 """Side of the square face crops that scores see."""
@@ -119,6 +120,8 @@ class Score(ABC):
     fields: ClassVar[Mapping[str, Field]]
     cost_ms_per_s: ClassVar[float]
     """Rough CPU milliseconds per second of clip on one core; cheap scores are run first."""
+    needs: ClassVar[tuple[str, str] | None] = None
+    """Model and file that must be fetched before (`vividhead weights list`); None where all comes with the wheels."""
     fingerprint: str = ""
     """Name, version and digest of the model behind the score; empty where there is none."""
 
@@ -151,6 +154,14 @@ def score_class(name: str) -> type[Score]:
     if len(scores) != 1:
         raise VividHeadError(f"vividhead/scores/{name}.py must hold exactly one Score, not {len(scores)}")
     return scores[0]
+
+
+def require_models(names: Sequence[str]) -> None:
+    """Raise VividHeadError, with the command that fetches it, for a model that one of the scores needs and lacks."""
+    for name in names:
+        needed = score_class(name).needs
+        if needed is not None:
+            find_file(*needed)
 
 
 @cache

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import audit, bench, curation, flashhead, latents, pages, plan, weights
+from vividhead.cli import audit, bench, curation, flashhead, latents, pages, plan, serve, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -87,5 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     pages.add_split(verbs)
     pages.add_card(verbs)
     pages.add_inspect(verbs)
+    serve.add_serve(verbs)
     weights.add_weights(verbs)
     return parser

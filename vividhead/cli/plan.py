@@ -22,9 +22,7 @@ def add_plan(verbs: "Verbs") -> None:
         "wall time with intervals, and the cheapest order of the scores. With --fact, hold a plan against a run.",
     )  # fmt: skip
     verb.add_argument("footage", help="as for curate; with --fact, a plan's .json")
-    verb.add_argument(
-        "--sample", default="1%", help="share of the seconds to try, such as 1%% (default); 5 files at least"
-    )
+    verb.add_argument("--sample", default="1%", help="share of the seconds to try (default: 1%%); 5 files at least")
     verb.add_argument("--pipeline", default="talking-head", help="a shipped pipeline or a path (default: talking-head)")
     verb.add_argument("--filters", help="a shipped policy or a path (default: the pipeline's)")
     verb.add_argument("--nodes", type=int, default=1, help="of the cluster that the run would have (default: 1)")

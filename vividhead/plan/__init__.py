@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vividhead import __version__
 from vividhead.errors import DatasetError, StorageError, UsageError
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import load_pipeline
@@ -33,7 +32,6 @@ class Plan:
     """What `vividhead plan` found, as its JSON has it."""
 
     format: int = FORMAT
-    vividhead: str = __version__
     where: str
     pipeline: str
     filters: str
@@ -60,7 +58,7 @@ def plan(
     trials, clips = tried(drawn(there, share, chosen.seed), chosen, filters or chosen.filters, progress or Progress())
     return Plan(
         where=where, pipeline=chosen.name, filters=policy.name, seed=chosen.seed, footage=there.summary, trials=trials,
-        forecast=forecast_of(trials, there.summary, cluster, chosen.seed),
+        forecast=forecast_of(trials, there.summary, cluster, chosen),
         order=cheapest_order(trials, clips, chosen.measure.scores, policy),
     )  # fmt: skip
 

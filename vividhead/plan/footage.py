@@ -1,7 +1,6 @@
 """How much footage there is, from headers alone: no packet is read, so sixty thousand files take minutes, not days."""
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,31 +42,31 @@ class There:
 
 def footage_at(where: str) -> There:
     """Look at every header. Raises UsageError where nothing can be read."""
-    listed, found, sizes, unknown = find(where), [], 0, 0
-    durations: list[float | None] = []
-    for entry in listed:
-        path = Path(entry.uri)
-        try:
-            durations.append(header_duration_s(path))
-        except MediaError:
-            continue
-        found.append(entry)
-        sizes += os.stat(path).st_size
-    if not found:
+    listed = find(where)
+    looked = [_looked(entry) for entry in listed]
+    readable = [(entry, *about) for entry, about in zip(listed, looked, strict=True) if about is not None]
+    if not readable:
         raise UsageError(f"{where}: none of {len(listed)} files can be opened as footage")
-    byte_counts = [os.stat(entry.uri).st_size for entry in found]
-    known_s = math.fsum(d for d in durations if d is not None)
-    known_bytes = sum(size for size, d in zip(byte_counts, durations, strict=True) if d is not None)
+    known_s = math.fsum(duration_s for _, _, duration_s in readable if duration_s is not None)
+    known_bytes = sum(size for _, size, duration_s in readable if duration_s is not None)
     if not known_bytes:
         raise UsageError(f"{where}: no header says how long its file is; remux one of them, or curate without a plan")
     files, guessed_s = [], 0.0
-    for entry, size, duration_s in zip(found, byte_counts, durations, strict=True):
-        if duration_s is None:
-            duration_s = known_s * size / known_bytes
-            guessed_s += duration_s
-        files.append(File(entry, duration_s))
+    for entry, size, told_s in readable:
+        guess_s = known_s * size / known_bytes if told_s is None else 0.0
+        files.append(File(entry, guess_s if told_s is None else told_s))
+        guessed_s += guess_s
     summary = Footage(
-        files=len(listed), unreadable=len(listed) - len(found), duration_s=known_s + guessed_s, guessed_s=guessed_s,
-        bytes=sum(byte_counts),
+        files=len(listed), unreadable=len(listed) - len(readable), duration_s=known_s + guessed_s, guessed_s=guessed_s,
+        bytes=sum(size for _, size, _ in readable),
     )  # fmt: skip
     return There(summary, tuple(files))
+
+
+def _looked(entry: Listed) -> tuple[int, float | None] | None:
+    """Bytes, and what the header says of the seconds; None for a file that cannot be opened."""
+    path = Path(entry.uri)
+    try:
+        return path.stat().st_size, header_duration_s(path)
+    except (MediaError, OSError):
+        return None

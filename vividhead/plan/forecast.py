@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.pipeline import Pipeline
 from vividhead.plan.footage import Footage
 from vividhead.plan.trial import STAGES, Trial
 
@@ -42,6 +44,8 @@ class Forecast:
     kept_h: Range
     core_h: Range
     core_h_by_stage: dict[str, Range]
+    gpu_h: Range
+    """What the pipeline's stages reserve of GPUs while they compute; 0 where none asks for one."""
     packed_gb: Range
     """Shards, 1e9 bytes; the ledger holds as much again while a run is at work."""
     wall_h: Range
@@ -49,10 +53,12 @@ class Forecast:
     cluster: Cluster
 
 
-def forecast_of(trials: Sequence[Trial], footage: Footage, cluster: Cluster, seed: int) -> Forecast:
+def forecast_of(trials: Sequence[Trial], footage: Footage, cluster: Cluster, pipeline: Pipeline) -> Forecast:
     """Ratio estimates: sums over the files tried, divided by their seconds, times all seconds."""
+    needs = pipeline.resources
+    gpus = {stage: getattr(needs, stage).gpus for stage in STAGES}
     lengths_F = np.array([trial.duration_s for trial in trials])
-    draws_DF = _draws(len(trials), seed)
+    draws_DF = _draws(len(trials), pipeline.seed)
 
     def in_all(amount: Callable[[Trial], float], unit: float) -> Range:
         amounts_F = np.array([amount(trial) for trial in trials])
@@ -67,11 +73,16 @@ def forecast_of(trials: Sequence[Trial], footage: Footage, cluster: Cluster, see
         files_tried=len(trials), tried_s=float(lengths_F.sum()),
         kept_h=in_all(lambda trial: trial.kept_s, 3600),
         core_h=core_h,
-        core_h_by_stage={stage: in_all(lambda trial, s=stage: trial.cpu_s.get(s, 0.0), 3600) for stage in STAGES},
+        core_h_by_stage={stage: in_all(partial(_cpu_s, stage), 3600) for stage in STAGES},
+        gpu_h=in_all(lambda trial: sum(gpus[stage] * _cpu_s(stage, trial) for stage in STAGES), 3600),
         packed_gb=in_all(lambda trial: trial.packed_bytes, 1e9),
         wall_h=Range(low=core_h.low / count, estimate=core_h.estimate / count, high=core_h.high / count),
         cluster=cluster,
     )  # fmt: skip
+
+
+def _cpu_s(stage: str, trial: Trial) -> float:
+    return trial.cpu_s.get(stage, 0.0)
 
 
 def _draws(files: int, seed: int) -> NDArray[np.float64]:

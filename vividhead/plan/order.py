@@ -54,7 +54,7 @@ def cheapest_order(
     return ScoreOrder(
         clips=len(clips),
         costs=tuple(ScoreCost(score=name, cpu_ms_per_s=ms_per_s[name], refuses=share[name]) for name in now),
-        cheapest=tuple([*cheapest, *left]),
+        cheapest=(*cheapest, *left),
         cpu_ms_per_s_now=_cost(now, clips, ms_per_s, policy),
         cpu_ms_per_s_cheapest=_cost([*cheapest, *left], clips, ms_per_s, policy),
     )
@@ -65,7 +65,8 @@ def _greedy(
     refused_s: Callable[[str, Sequence[TriedClip]], float], policy: Policy,
 ) -> tuple[list[str], list[str]]:  # fmt: skip
     """Scores that refuse something of what is left when their turn comes, and the others."""
-    chosen, left, still = [], list(names), list(clips)
+    chosen: list[str] = []
+    left, still = list(names), list(clips)
     while True:
         refusing = {name: seconds for name in left if (seconds := refused_s(name, still))}
         if not refusing:

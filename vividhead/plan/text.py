@@ -16,6 +16,7 @@ def shown(plan: Plan) -> str:
     rows = [
         ("kept", told.kept_h, "h"), ("CPU", told.core_h, "core-h"),
         *((f"  {stage}", cost, "core-h") for stage, cost in told.core_h_by_stage.items()),
+        ("GPU", told.gpu_h, "GPU-h"),
         ("shards", told.packed_gb, "GB"), (f"{cluster.nodes} × {cluster.cores} cores", told.wall_h, "h"),
     ]  # fmt: skip
     lines = [
@@ -25,13 +26,17 @@ def shown(plan: Plan) -> str:
         "",
         f"{'':16}{'forecast':>12}{'':10}90 % of such samples",
         *(_row(name, found, unit) for name, found, unit in rows),
-        "GPU             none: no shipped stage asks for one",
     ]
     return "\n".join([*lines, "", *_order(plan)])
 
 
+def _digits(value: float) -> str:
+    """Three digits that count, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _row(name: str, found: Range, unit: str) -> str:
-    return f"{name:16}{found.estimate:>12,.3f} {unit:8} {found.low:,.3f} … {found.high:,.3f}"
+    return f"{name:16}{_digits(found.estimate):>12} {unit:8} {_digits(found.low)} … {_digits(found.high)}"
 
 
 def _order(plan: Plan) -> list[str]:
@@ -53,9 +58,11 @@ def beside_fact(lines: Sequence[Line]) -> str:
     out = [f"{'':16}{'forecast':>12}{'fact':>12}"]
     for line in lines:
         if line.fact is None:
-            out.append(f"{line.what:16}{line.forecast.estimate:>12,.3f}{'unknown':>12} {line.unit:4} {line.why}")
+            out.append(f"{line.what:16}{_digits(line.forecast.estimate):>12}{'unknown':>12} {line.unit:4} {line.why}")
             continue
         verdict = "within" if line.is_within else "outside"
-        between = f"{verdict} {line.forecast.low:,.3f} … {line.forecast.high:,.3f}"
-        out.append(f"{line.what:16}{line.forecast.estimate:>12,.3f}{line.fact:>12,.3f} {line.unit:4} {between}")
+        between = f"{verdict} {_digits(line.forecast.low)} … {_digits(line.forecast.high)}"
+        out.append(
+            f"{line.what:16}{_digits(line.forecast.estimate):>12}{_digits(line.fact):>12} {line.unit:4} {between}"
+        )
     return "\n".join(out)

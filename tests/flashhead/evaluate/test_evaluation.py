@@ -10,12 +10,12 @@ import torch
 
 from tests.flashhead.stubs import tiny_config
 from tests.packed import SIDE, packed_dataset
+from vividhead.backends.syncnet import SyncNet
 from vividhead.cli import main
 from vividhead.errors import MediaError, UsageError, VividHeadError
 from vividhead.flashhead.config import as_toml, load_config
 from vividhead.flashhead.evaluate.evaluation import JSON, PAGE, Order, as_json, evaluate
 from vividhead.flashhead.evaluate.held_out_talks import ClipFolder, held_out_clips
-from vividhead.flashhead.evaluate.networks.syncnet import SyncNet
 from vividhead.flashhead.evaluate.records import Report
 from vividhead.flashhead.model.checkpoint import export_dit
 from vividhead.flashhead.model.codecs import LinearCodec, random_codec

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vividhead.backends.syncnet import SHIFT_FRAMES, LipReader, SyncNet, fit, sound_points_ND
+from vividhead.backends.weights_file import Net, loaded
 from vividhead.errors import UsageError
 from vividhead.flashhead.evaluate.networks import i3d, inception
 from vividhead.flashhead.evaluate.networks.frechet import frechet_distance, least_samples
 from vividhead.flashhead.evaluate.networks.i3d import I3d
 from vividhead.flashhead.evaluate.networks.inception import Inception
-from vividhead.flashhead.evaluate.networks.syncnet import SHIFT_FRAMES, LipReader, SyncNet, fit, sound_points_ND
-from vividhead.flashhead.evaluate.networks.weights_file import Net, loaded
 from vividhead.flashhead.evaluate.records import LipSyncError, Reading, measured, unmeasurable
 from vividhead.weights import model
 

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.backends.syncnet import LipReader, face_of
 from vividhead.clip_media import BufferedClipMedia, FaceCrop, cut_face
 from vividhead.errors import MediaError
 from vividhead.faces import MESH_POINTS, FaceDetector, FaceMesh, hushed
-from vividhead.flashhead.evaluate.networks.syncnet import LipReader, face_of
 from vividhead.flashhead.evaluate.records import Reading, field_of, unmeasurable
 from vividhead.ingest import examine
 from vividhead.media import pictures, sound

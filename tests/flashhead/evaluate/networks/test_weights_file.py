@@ -5,27 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
+from tests.random_weights import random_tensors
+from vividhead.backends.syncnet import SyncNet
+from vividhead.backends.weights_file import loaded
 from vividhead.errors import VividHeadError
 from vividhead.flashhead.evaluate.networks.i3d import I3d
 from vividhead.flashhead.evaluate.networks.inception import Inception
-from vividhead.flashhead.evaluate.networks.syncnet import SyncNet
-from vividhead.flashhead.evaluate.networks.weights_file import COUNTER, loaded
-
-
-def random_tensors(make: type[nn.Module]) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        wanted = make().state_dict()
-    generator = torch.Generator().manual_seed(0)
-    found = {}
-    for name, like in wanted.items():
-        if name.endswith(COUNTER):
-            continue  # as the older published files, which lack them
-        fan_in = max(1, like[:1].numel())
-        spread = torch.randn(like.shape, generator=generator) * (2 / fan_in) ** 0.5
-        found[name] = spread.abs() + 0.5 if like.dim() == 1 and "bias" not in name and "mean" not in name else spread
-    return found
 
 
 @pytest.mark.parametrize("make", [Inception, I3d, SyncNet])

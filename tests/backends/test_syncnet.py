@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from tests.flashhead.conftest import Parity
-from vividhead.flashhead.evaluate.networks.mfcc import mfcc
-from vividhead.flashhead.evaluate.networks.syncnet import (
+from tests.parity import Parity
+from vividhead.backends.mfcc import mfcc
+from vividhead.backends.syncnet import (
     FACE_PX,
     WIDTH,
     LipReader,
     SyncNet,
     face_of,
     fit,
+    flat_lips,
     sound_points_ND,
 )
 
@@ -79,6 +80,13 @@ def test_sound_that_is_three_frames_late_is_found_with_the_references_numbers(
     assert found.offset_frames == int(expected["shifted_offset"]) == -3
     assert found.lse_d == pytest.approx(float(expected["shifted_min_distance"]), rel=1e-5)
     assert found.lse_c == pytest.approx(float(expected["shifted_confidence"]), rel=1e-5)
+
+
+def test_flattened_lips_give_the_points_of_the_deep_ones(parity: Parity, network: SyncNet) -> None:
+    faces_BCTHW = parity.noise("flat.faces", (2, 3, 5, FACE_PX, FACE_PX), 60).add(120).clamp(0, 255).round()
+    with torch.inference_mode():
+        deep, flat = network.lips(faces_BCTHW), flat_lips(network)(faces_BCTHW.flatten(1, 2))
+    np.testing.assert_allclose(flat.numpy(), deep.numpy(), rtol=0, atol=1e-5 * float(deep.std()))
 
 
 def test_windows_without_a_face_count_for_nothing() -> None:
