@@ -35,7 +35,7 @@ LAYERS = {
     7: "audit flashhead",
     7.1: "testing",
     7.15: "serve",
-    7.2: "bench",
+    7.2: "bench plan",
     7.5: "__init__",
     8: "demo",
     8.2: "cli contract",
