@@ -18,6 +18,7 @@ from vividhead.audit import embeddings
 from vividhead.audit import revoke as room
 from vividhead.audit.account import account
 from vividhead.audit.chosen import by_clip, by_condition, by_face, by_source
+from vividhead.audit.clips import own_policy
 from vividhead.audit.embeddings import stored_embeddings
 from vividhead.audit.rejudge import rejudge
 from vividhead.audit.repack import repack
@@ -230,8 +231,9 @@ def test_a_clip_cut_otherwise_out_of_what_was_revoked_is_out_for_every_verb(data
 def test_the_report_shows_no_picture_of_it(dataset: Path) -> None:
     gone = kept(dataset)[0]["clip_id"]
     out(dataset, gone)
-    with opened(Tables(dataset)) as session:
-        stills = rejected_stills(session)
+    tables = Tables(dataset)
+    with opened(tables) as session:
+        stills = rejected_stills(session, tables, own_policy(tables))
     assert stills and gone not in {still.clip_id for still in stills}
 
 
