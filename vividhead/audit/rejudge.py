@@ -32,6 +32,7 @@ from vividhead.audit.verdicts import (
 )
 from vividhead.ledger import sole_writer, write_atomically
 from vividhead.policy import Policy, Rule
+from vividhead.revoked import all_revoked
 
 SHOWN = 20
 """Changed clips that are named; the decisions hold them all."""
@@ -109,6 +110,7 @@ def rejudge(where: str | Path, filters: str, *, shown: int = SHOWN, write: bool 
     tables = Tables(where)
     if write and tables.folder is not None and named_policy(tables, filters).digest != tables.digest:
         with sole_writer(tables.folder):
+            all_revoked(tables.folder)
             return _rejudged(Tables(where), filters, shown, write=True)  # read anew: it was open before the lock
     return _rejudged(tables, filters, shown, write=False)
 
