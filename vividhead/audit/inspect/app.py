@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vividhead.audit.inspect.current import Current, View
 from vividhead.audit.inspect.guard import Access, Guard
-from vividhead.audit.inspect.labels import MOST_LETTERS, add_label, newest
 from vividhead.audit.inspect.store import MOST_ROWS, Asked, Limits, Store
 from vividhead.audit.tables import Tables
 from vividhead.errors import MediaError, UsageError, VividHeadError
+from vividhead.labels import MOST_LETTERS, add_label, newest
 from vividhead.plain import to_plain
 from vividhead.policy import Policy, load_policy
 from vividhead.settings import shipped_names

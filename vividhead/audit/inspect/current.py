@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vividhead.audit.clips import own_policy
-from vividhead.audit.inspect.labels import Label, read_labels
 from vividhead.audit.inspect.media import ClipSight
 from vividhead.audit.inspect.store import Store
 from vividhead.audit.tables import Tables
+from vividhead.labels import Label, read_labels
 from vividhead.policy import Policy
 from vividhead.revoked import FOLDER as REVOKED
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vividhead.audit.inspect.labels import Label
 from vividhead.audit.report.figures import table_rows
 from vividhead.audit.sql import FIRST_BROKEN, add_view, connected, quoted, text
 from vividhead.audit.tables import Tables
 from vividhead.audit.verdicts import STATUSES, revoked_rows, score_columns
 from vividhead.errors import ConfigError, UsageError
+from vividhead.labels import Label
 from vividhead.revoked import CODE as REVOKED
 from vividhead.score import Field, score_class
 
