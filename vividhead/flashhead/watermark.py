@@ -46,8 +46,9 @@ def marked(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         added_CC = np.clip(added_CC + 0.7 * missing_CC, 0, most_CC)
     added_CC[says_CC < -HOPELESS * most_CC] = 0
     added_HW = _spread(added_CC * signs_CC, picture_HWC.shape[0], picture_HWC.shape[1])
-    changed_HWC = picture_HWC.astype(np.float32) + added_HW[..., None]
-    return np.clip(np.rint(changed_HWC), 0, 255).astype(np.uint8)
+    steps_HW = np.rint(added_HW).astype(np.int16)
+    changed_HWC = cv2.add(picture_HWC, cv2.merge([steps_HW] * 3), dtype=cv2.CV_8U)  # what overflows stays at the end
+    return np.asarray(changed_HWC, np.uint8)
 
 
 def all_marked(frames_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
