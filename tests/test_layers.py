@@ -32,6 +32,7 @@ LAYERS = {
     6.6: "loader",
     6.8: "schemas",
     7: "audit flashhead",
+    7.05: "calibrate",
     7.1: "testing",
     7.2: "bench",
     7.5: "__init__",
