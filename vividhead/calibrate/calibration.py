@@ -131,8 +131,8 @@ def _tasks(
     wanted = [family for family in FAMILIES if not options.families or family.name in options.families]
     return [
         Task(
-            good=good, other=other, families=_families_for(good, wanted, least_px), everything=k % BYSTANDER_CLIPS == 0, scores=names,
-            seed=options.seed, pipeline=pipeline, folder=out,
+            good=good, other=other, families=_families_for(good, wanted, least_px),
+            everything=k % BYSTANDER_CLIPS == 0, scores=names, seed=options.seed, pipeline=pipeline, folder=out,
         )
         for k, (good, other) in enumerate(zip(goods, others_of(goods, options.seed), strict=True))
     ]  # fmt: skip

@@ -260,12 +260,12 @@ def _threshold(
         return precision_at(limit.badness, gathered(good, drawn), bad_N)[1]
 
     shipped, dropped = way.shipped, {}
-    at_shipped = (None, None) if shipped is None else precision_at(way.badness(shipped), good_N, bad_N)
+    at_shipped = (None, None) if shipped is None else precision_at(way.badness_of(shipped), good_N, bad_N)
     for name, fields in datasets.items():
         read_N = np.array([way.badness(None if np.isnan(v) else v) for v in fields.get(field, np.zeros(0)).tolist()])
         if len(read_N):
             gone = float((read_N > limit.badness).mean())
-            dropped[name] = gone, None if shipped is None else float((read_N > way.badness(shipped)).mean())
+            dropped[name] = gone, None if shipped is None else float((read_N > way.badness_of(shipped)).mean())
     return Threshold(
         field=field, sense=way.sense, families=tuple(f.name for f in families),
         auc=bootstrap(sources, lambda d: auc(gathered(good, d), gathered(bad, d)), data.seed),

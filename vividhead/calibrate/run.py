@@ -25,7 +25,7 @@ from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline
 from vividhead.plain import from_plain, to_plain
 
-BYSTANDER_CLIPS = 4
+BYSTANDER_CLIPS = 6
 """One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
 VERSION = 1
 """Raise it when the same clip and family may read otherwise by a change in this room."""

@@ -6,6 +6,9 @@ import numpy as np
 from vividhead.calibrate.perturbations.family import MARGIN_FRAMES, Family, Scene
 from vividhead.records import GRID_FPS, SAMPLES_PER_FRAME
 
+CAMERA_NOISE = 1.5
+"""Luma steps."""
+
 
 def jumping(scene: Scene, other: Scene, level: float, rng: np.random.Generator) -> Scene:
     """`level` frames of picture and sound taken out of the middle: in time on both sides of the jump."""
@@ -31,7 +34,8 @@ def photographed(scene: Scene, other: Scene, level: float, rng: np.random.Genera
         moved = cv2.warpAffine(
             scene.frames_THWC[0], laid, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
-        frames.append(np.clip(moved + rng.normal(0, 1.5, moved.shape), 0, 255).astype(np.uint8))
+        noise_HW = rng.standard_normal((height, width), np.float32) * np.float32(CAMERA_NOISE)
+        frames.append(np.clip(moved + noise_HW[..., None], 0, 255).astype(np.uint8))
     return scene.shown(np.stack(frames))
 
 
