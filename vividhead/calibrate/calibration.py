@@ -29,6 +29,7 @@ from vividhead.calibrate.records import UNTOUCHED, Calibration, Good, Reading
 from vividhead.calibrate.run import BYSTANDER_CLIPS, Task, readings_of, run
 from vividhead.calibrate.text import markdown_of
 from vividhead.errors import UsageError
+from vividhead.faces import hushed
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
 from vividhead.plain import to_plain
@@ -78,8 +79,9 @@ def calibrate(where: Sequence[str], out: Path, options: Options, told: Told) -> 
     policy = load_policy(options.filters, pipeline.measure.scores)
     out.mkdir(parents=True, exist_ok=True)
     workers = options.workers or os.cpu_count() or 1
-    chosen = [candidate for place in where for candidate in candidates(place, options.clips, policy)]
-    goods = _brought(chosen, out, options, pipeline, told)
+    chosen = _apart([candidate for place in where for candidate in candidates(place, options.clips, policy)])
+    with hushed():
+        goods = _brought(chosen, out, options, pipeline, told)
     tasks = _tasks(goods, names, options, pipeline, policy, out)
     run([replace(task, families=()) for task in tasks], workers, lambda n, of: told("good clips", n, of))
     known = {candidate.name for candidate in chosen if candidate.is_known_good}
@@ -110,6 +112,19 @@ def _checked(options: Options, pipeline: Pipeline) -> tuple[str, ...]:
     if options.clips < 1 or (options.workers is not None and options.workers < 1):
         raise UsageError("1 or more clips, and 1 or more workers, are needed")
     return names
+
+
+def _apart(chosen: Sequence[Candidate]) -> list[Candidate]:
+    """The same, files of one name in two places told apart; a place that was given twice counts once."""
+    distinct = list(dict.fromkeys((candidate.where, candidate.row) for candidate in chosen))
+    by_place = {(candidate.where, candidate.row): candidate for candidate in chosen}
+    times: dict[str, int] = {}
+    out = []
+    for place in distinct:
+        name = by_place[place].name
+        times[name] = times.get(name, 0) + 1
+        out.append(by_place[place] if times[name] == 1 else replace(by_place[place], name=f"{name}-{times[name]}"))
+    return out
 
 
 def _brought(chosen: Sequence[Candidate], out: Path, options: Options, pipeline: Pipeline, told: Told) -> list[Good]:

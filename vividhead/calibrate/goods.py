@@ -8,6 +8,7 @@ folder    with a footage.csv: its talking heads in sync (columns as for python -
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -127,7 +128,7 @@ def _of_footage(where: str) -> list[Candidate]:
 
 def _file_name(path: str) -> str:
     """A name for a file's clip that says nothing of whom it shows."""
-    return f"file-{hashlib.sha256(Path(path).name.encode()).hexdigest()[:12]}"
+    return f"file-{hashlib.sha256(os.fsencode(Path(path).name)).hexdigest()[:12]}"
 
 
 def _facts(listed: Listed) -> dict[str, str]:
@@ -137,10 +138,12 @@ def _facts(listed: Listed) -> dict[str, str]:
 
 def bring(candidate: Candidate, folder: Path, seconds: float, pipeline: Pipeline) -> Good | None:
     """Write the candidate's window into `folder` unless it is there; None where the file makes no clip."""
-    told = folder / f"{candidate.name}.json"
+    told, most = folder / f"{candidate.name}.json", round(seconds * GRID_FPS)
+    request = _request(candidate, most)
     if told.is_file():
-        return from_plain(Good, json.loads(told.read_text(encoding="utf-8")))
-    most = round(seconds * GRID_FPS)
+        before = json.loads(told.read_text(encoding="utf-8"))
+        if before["request"] == request:
+            return from_plain(Good, before["good"])
     try:
         if candidate.row is None:
             good, mp4, heard_S = _from_file(candidate, most, pipeline)
@@ -152,8 +155,19 @@ def bring(candidate: Candidate, folder: Path, seconds: float, pipeline: Pipeline
         return None
     write_atomically(folder / f"{candidate.name}.mp4", mp4)
     write_atomically(folder / f"{candidate.name}.flac", flac(heard_S))
-    write_atomically(told, json.dumps(to_plain(good), indent=1).encode())
+    write_atomically(told, json.dumps({"request": request, "good": to_plain(good)}, indent=1).encode())
     return good
+
+
+def _request(candidate: Candidate, most: int) -> list[object]:
+    """What the window is made of; another one is made when it changes."""
+    if candidate.row is not None:
+        return [candidate.name, most]  # a clip's id is of its content
+    try:
+        about = Path(candidate.where).stat()
+    except OSError:
+        return [candidate.name, most]
+    return [candidate.name, most, about.st_size, about.st_mtime_ns, dict(candidate.facts), candidate.speaker]
 
 
 def _window(n_frames: int, most: int) -> tuple[int, int]:
