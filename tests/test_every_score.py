@@ -3,20 +3,25 @@
 import ast
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from tests.random_weights import put_random_weights
 from vividhead import score
+from vividhead.errors import VividHeadError
 from vividhead.records import Measurement
 from vividhead.testing.media import ArrayClipMedia
+from vividhead.weights import model
 
 N_FRAMES = 75
+NEEDING = [name for name in score.score_names() if score.score_class(name).needs]
 SCORES = score.score_names()
 JUDGING = re.compile(r"threshold|reject|accept|pass(es|ed)?$|good|bad|too_|enough|keep_if|is_ok", re.I)
 
@@ -38,6 +43,17 @@ def portrait_clip() -> ArrayClipMedia:
         others=[score.OtherFace(5, 40.0)],
         speech_spans_s=[(0.4, 1.5), (1.8, 2.9)],
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A weights folder with every file that a score needs: of true shapes, with random numbers."""
+    home = tmp_path_factory.mktemp("weights")
+    put_random_weights(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIVIDHEAD_WEIGHTS", str(home))
+        yield
+    score.loaded_score.cache_clear()
 
 
 Told = tuple[Measurement, Mapping[str, NDArray[np.float32]]]
@@ -135,6 +151,26 @@ def test_what_it_keeps_are_finite_float_arrays(name: str, twice: Twice) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", key)
         assert array.dtype == np.float32
         assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("name", NEEDING)
+def test_what_measured_is_named_with_digest_and_licence(name: str, twice: Twice) -> None:
+    needed = score.score_class(name).needs
+    assert needed is not None
+    file, licence = Path(needed[1]).stem, model(needed[0]).licence.name
+    told = twice(name)[0][0].fingerprint
+    assert re.fullmatch(rf"{file}\.\w+/[0-9a-f]{{16}} \(licence {licence} \(.*\)\)", told)
+
+
+@pytest.mark.parametrize("name", NEEDING)
+def test_missing_weights_are_refused_with_the_command_that_fetches_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIVIDHEAD_WEIGHTS", str(tmp_path))
+    needed = score.score_class(name).needs
+    assert needed is not None
+    with pytest.raises(VividHeadError, match=f"vividhead weights fetch {needed[0]}"):
+        score.require_models([name])
 
 
 def test_the_cheap_come_first_then_those_of_the_mesh_then_identity() -> None:

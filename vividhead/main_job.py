@@ -22,6 +22,7 @@ from vividhead.policy import load_policy
 from vividhead.progress import Progress
 from vividhead.publish import publish
 from vividhead.records import Listed
+from vividhead.score import require_models
 from vividhead.shard_set import packed_keys
 
 
@@ -93,6 +94,7 @@ def curate(
     """
     plan = load_pipeline(pipeline)
     policy = load_policy(filters if filters is not None else plan.filters, plan.measure.scores)
+    require_models(plan.measure.scores)
     count = _checked(on, workers, address)
     where = str(Path.cwd() / footage)
     listed = find(str(footage))

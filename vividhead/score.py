@@ -10,8 +10,10 @@ import difflib
 import importlib
 import math
 import pkgutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, Protocol
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.records import Clip, Measurement
+from vividhead.weights import find_file
 
 FACE_CROP_PX = 256
 """Side of the square face crops that scores see."""
@@ -117,6 +120,8 @@ class Score(ABC):
     fields: ClassVar[Mapping[str, Field]]
     cost_ms_per_s: ClassVar[float]
     """Rough CPU milliseconds per second of clip on one core; cheap scores are run first."""
+    needs: ClassVar[tuple[str, str] | None] = None
+    """Model and file that must be fetched before (`vividhead weights list`); None where all comes with the wheels."""
     fingerprint: str = ""
     """Name, version and digest of the model behind the score; empty where there is none."""
 
@@ -151,14 +156,36 @@ def score_class(name: str) -> type[Score]:
     return scores[0]
 
 
+def require_models(names: Sequence[str]) -> None:
+    """Raise VividHeadError, with the command that fetches it, for a model that one of the scores needs and lacks."""
+    for name in names:
+        needed = score_class(name).needs
+        if needed is not None:
+            find_file(*needed)
+
+
 @cache
 def loaded_score(name: str) -> Score:
     """The score, its models loaded, one per process."""
     return score_class(name)()
 
 
+SPENT_S: ContextVar[dict[str, float] | None] = ContextVar("SPENT_S", default=None)
+"""Where it is set, `measure` adds each score's CPU seconds to it, with what it is the first to ask of ClipMedia."""
+
+
 def measure(name: str, media: ClipMedia) -> Measurement:
     """Run one score on one clip. Never raises for the clip's fault: the fault becomes the measurement's status."""
+    spent_s = SPENT_S.get()
+    if spent_s is None:
+        return _measured(name, media)
+    began = time.process_time()
+    row = _measured(name, media)
+    spent_s[name] = spent_s.get(name, 0.0) + time.process_time() - began
+    return row
+
+
+def _measured(name: str, media: ClipMedia) -> Measurement:
     cls = score_class(name)
 
     def row(status: str, code: str = "", detail: str = "", **kw: Mapping[str, object]) -> Measurement:

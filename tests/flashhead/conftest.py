@@ -1,35 +1,13 @@
-"""The published model's numbers, and how their inputs are made."""
+"""The published model's numbers, and one thread."""
 
-import importlib.util
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Iterator
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
+from tests.parity import Parity, parity
 
-class Parity:
-    """The folder parity/: inputs and weights that are functions of a name, and outputs to reproduce."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        spec = importlib.util.spec_from_file_location("parity_fill", folder / "fill.py")
-        assert spec and spec.loader
-        self._fill: ModuleType = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self._fill)
-        self.noise: Callable[..., Tensor] = self._fill.noise
-        self.fill: Callable[..., Tensor] = self._fill.fill
-
-    def fill_module(self, module: torch.nn.Module) -> None:
-        """Give every parameter the value that belongs to its name."""
-        state: Mapping[str, Tensor] = module.state_dict()
-        module.load_state_dict(self._fill.filled({k: tuple(v.shape) for k, v in state.items()}), strict=True)
-
-    def outputs(self, name: str) -> dict[str, Tensor]:
-        return load_file(self.folder / f"{name}.safetensors")
+__all__ = ["Parity", "parity"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,11 +17,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def parity(shared: Path) -> Parity:
-    folder = shared / "parity"
-    if not (folder / "fill.py").is_file():
-        pytest.skip(f"no {folder}; set VIVIDHEAD_SHARED to the folder that holds parity/")
-    return Parity(folder)

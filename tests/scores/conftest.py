@@ -11,7 +11,10 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from tests.parity import parity
 from vividhead.testing.media import ArrayClipMedia
+
+__all__ = ["parity"]
 
 Picture = NDArray[np.uint8]
 

@@ -72,6 +72,7 @@ def by_condition(tables: Tables, condition: str) -> Chosen:
         raise UsageError("--where needs DuckDB: pip install 'vividhead[sql]'") from fault
     clips = tables.read("clips")
     with duckdb.connect(config={"enable_external_access": False}) as session:
+        session.execute("SET enable_progress_bar = false")  # it would draw on the terminal
         session.register("all_clips", clips)
         session.register("decisions", tables.read(f"decisions/{tables.digest}", ["clip_id", "kept"]))
         sources = tables.read("sources")

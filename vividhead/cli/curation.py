@@ -113,7 +113,8 @@ def _scores(asked: argparse.Namespace) -> int:
 
     for name in score_names():
         cls = score_class(name)
-        show(f"{name}  (version {cls.version}, about {cls.cost_ms_per_s:g} ms a second of clip)")
+        needed = f", needs weights {cls.needs[0]}" if cls.needs else ""
+        show(f"{name}  (version {cls.version}, about {cls.cost_ms_per_s:g} ms a second of clip{needed})")
         for field, about in cls.fields.items():
             show(f"    {name}.{field}  [{about.unit or 'none'}]  {about.meaning}")
     return 0

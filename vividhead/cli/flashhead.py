@@ -191,6 +191,8 @@ def add_evaluate(verbs: "Verbs") -> None:
     verb.add_argument("--minutes", type=float, default=1.0, help="length of each talk (default: 1)")
     verb.add_argument("--portraits", type=int, default=2, help="held-out portraits that speak (default: 2)")
     verb.add_argument("--out", type=Path, metavar="DIR", help="keep the report, its page and the talks here")
+    given = "a folder with weights of SyncNet, Inception or I3D: LSE-C and LSE-D, FID, FVD are measured with them"
+    verb.add_argument("--metric-weights", type=Path, metavar="DIR", help=given)
     verb.add_argument("--json", action="store_true", help="print the report as JSON")
     verb.add_argument("--model", help="which model, where the checkpoint folder holds several")
     verb.add_argument("--seed", type=int, default=0, help="of what is generated (default: 0)")
@@ -214,6 +216,7 @@ def _evaluate(asked: argparse.Namespace) -> int:
         device=asked.device,
         seed=asked.seed,
         teacher=asked.teacher,
+        metric_weights=asked.metric_weights,
     )
     with LiveLine(sys.stderr, silent=asked.quiet) as line:
         report = evaluate(order, line)

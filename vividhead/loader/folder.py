@@ -63,6 +63,13 @@ class Folder:
         names = sorted(about.base_name for about in found if about.base_name.endswith(".json"))
         return tombstones(checked((f"{self.where}/{REVOKED}/{n}", self._bytes(f"{REVOKED}/{n}")) for n in names))
 
+    def has(self, name: str) -> bool:
+        """Is there a file of this name?"""
+        if not self.is_remote:
+            return (Path(self.where) / name).is_file()
+        store, base = _opened(self.where)
+        return bool(store.get_file_info(f"{base}/{name}").is_file)
+
     def table(self, name: str) -> "pyarrow.Table":
         """The Parquet file of this name, or DatasetError saying what is wrong with it."""
         if not self.is_remote:

@@ -63,6 +63,7 @@ def _sql(table: "pyarrow.Table", condition: str) -> NDArray[np.bool_]:
         ) from fault
     numbered = table.append_column("_row", [np.arange(len(table))])
     with duckdb.connect(config={"enable_external_access": False}) as session:
+        session.execute("SET enable_progress_bar = false")  # it would draw on the terminal
         session.register("manifest", numbered)
         try:
             found = session.sql(f"SELECT _row FROM manifest WHERE ({condition}\n)").fetchnumpy()["_row"]  # noqa: S608

@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 TABLE = "splits/splits.parquet"
 
 
+def kept_from_training(folder: Folder) -> tuple[list[str], list[str]]:
+    """Clip ids of the parts val and test; none where the dataset is not split. Raises DatasetError for a damaged one.
+
+    Clips that came after the split are in neither, so `in_split` is to be asked as well where that matters.
+    """
+    if not folder.has(TABLE):
+        return [], []
+    rows = folder.table(TABLE)
+    parts = list(zip(rows["clip_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
+    val, test = ([clip for clip, part in parts if part == name] for name in ("val", "test"))
+    return val, test
+
+
 def in_split(folder: Folder, table: "pyarrow.Table", name: str | None) -> "pyarrow.Table":
     """The manifest's rows in the part `name`; all of them for None.
 

@@ -2,14 +2,16 @@
 
 locate(name, checkpoint)          the folder of a model's files
 check_file(name, path)            the path, or the error to raise: missing, cut short, another file
+find_file(name, file)             the same in the weights folder, where the tensors may be safetensors instead
 missing_weights(name, path)       the error for a file that is not there, the same everywhere
 refused_weights(name, path, why)  the error for one that is there and is another
 digest(path)                      the sha256 for manifests and metadata
+fingerprint(name, path)           file, sha256 and licence in one line, for what is measured with it
 """
 
 from vividhead.weights.fetched import digest
 from vividhead.weights.files import File, Licence, Model
-from vividhead.weights.folder import check_file, home, locate, missing_weights, refused_weights
+from vividhead.weights.folder import check_file, find_file, fingerprint, home, locate, missing_weights, refused_weights
 from vividhead.weights.registry import MODELS, model
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "Model",
     "check_file",
     "digest",
+    "find_file",
+    "fingerprint",
     "home",
     "locate",
     "missing_weights",

@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from vividhead.errors import VividHeadError
+from vividhead.weights.fetched import digest
 from vividhead.weights.files import File, Model
 from vividhead.weights.registry import model
 
@@ -63,6 +64,16 @@ def check_file(name: str, path: Path) -> Path:
     return path
 
 
+def find_file(name: str, file: str) -> Path:
+    """The whole file of a model in the weights folder, as published or, in its place, the same tensors as safetensors.
+
+    Raises VividHeadError as `check_file` does.
+    """
+    path = locate(name) / file
+    converted = path.with_suffix(".safetensors")
+    return check_file(name, converted if converted.is_file() and not path.is_file() else path)
+
+
 def fault_in(path: Path, published_bytes: int | None) -> str:
     """What is wrong with a file by its size and header, as the rest of a sentence; empty when nothing is."""
     size = path.stat().st_size
@@ -98,6 +109,11 @@ def licence_line(wanted: Model) -> str:
     """The licence and whether commercial use is allowed, in a few words."""
     use = {True: "commercial use allowed", False: "NON-COMMERCIAL use only", None: "commercial use not settled"}
     return f"licence {wanted.licence.name} ({use[wanted.licence.commercial]})"
+
+
+def fingerprint(name: str, path: Path) -> str:
+    """What measured: the file, the first 16 digits of its sha256, and the licence."""
+    return f"{path.name}/{digest(path)[:16]} ({licence_line(model(name))})"
 
 
 def human(size_bytes: int) -> str:

@@ -124,7 +124,7 @@ MODELS = (
             note="the reference code is MIT, but its authors state no licence for these weights;"
             " ask at https://www.robots.ox.ac.uk/~vgg/software/lipsync/",
         ),
-        used_by=("planned: lip_sync backend syncnet",),
+        used_by=("score lip_sync_syncnet", "evaluate --metric-weights"),
         files=(
             File(
                 name="syncnet_v2.model",
@@ -139,7 +139,7 @@ MODELS = (
         role="Light-ASD tuned on TalkSet: who in view is speaking",
         folder="light-asd",
         licence=Licence(name="MIT", commercial=True),
-        used_by=("planned: active_speaker",),
+        used_by=("score active_speaker",),
         files=(
             File(
                 name="finetuning_TalkSet.model",

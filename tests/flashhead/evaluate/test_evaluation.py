@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.flashhead.stubs import tiny_config
 from tests.packed import SIDE, packed_dataset
+from vividhead.backends.syncnet import SyncNet
 from vividhead.cli import main
-from vividhead.errors import MediaError, UsageError
+from vividhead.errors import MediaError, UsageError, VividHeadError
 from vividhead.flashhead.config import as_toml, load_config
 from vividhead.flashhead.evaluate.evaluation import JSON, PAGE, Order, as_json, evaluate
 from vividhead.flashhead.evaluate.held_out_talks import ClipFolder, held_out_clips
@@ -137,6 +139,43 @@ def test_what_cannot_be_evaluated_is_refused_with_the_reason(
         evaluate(replace(order, subject=tmp_path / "text.mp4"))
     with pytest.raises(UsageError, match="no clip with another sound"):
         ClipFolder(str(dataset)).other_sounds(ClipFolder(str(dataset)).clip_ids, 100)
+
+
+def random_syncnet(path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(SyncNet().state_dict(), path)
+
+
+def test_lips_are_read_where_syncnets_weights_are_given_and_what_lacks_a_file_names_it(
+    videos: dict[str, Path], dataset: Path, tmp_path: Path
+) -> None:
+    random_syncnet(tmp_path / "syncnet_v2.model")
+    order = Order(subject=videos["own"], dataset=str(dataset), minutes=0.05, metric_weights=tmp_path)
+    report = evaluate(order)
+    for heard in (report.grades[0].own, *report.grades[0].others):
+        error = heard.lip_sync_error
+        assert error.lse_c.value is not None
+        assert error.lse_d.value is not None
+        assert error.lse_c.value >= 0
+        assert 0 < error.lse_d.value < 1000
+        assert error.offset_frames.value in range(-15, 16)
+    assert (report.fid.code, report.fvd.code) == ("no_weights", "no_weights")
+    assert "pt_inception-2015-12-05-6726825d.pth" in report.fid.detail
+    assert "rgb_imagenet.pt" in report.fvd.detail
+    assert from_plain(Report, json.loads(as_json(report))) == report
+    without = evaluate(replace(order, metric_weights=None))
+    assert "--metric-weights" in without.grades[0].own.lip_sync_error.lse_d.detail
+
+
+def test_a_metrics_file_that_is_another_or_a_folder_that_is_not_there_is_refused(
+    videos: dict[str, Path], dataset: Path, tmp_path: Path
+) -> None:
+    order = Order(subject=videos["own"], dataset=str(dataset), metric_weights=tmp_path)
+    random_syncnet(tmp_path / "rgb_imagenet.pt")
+    with pytest.raises(VividHeadError, match=r"rgb_imagenet.pt lacks Conv3d_1a_7x7.bn.bias, .* not the weights of I3d"):
+        evaluate(order)
+    with pytest.raises(UsageError, match="nowhere: there is no such folder"):
+        evaluate(replace(order, metric_weights=tmp_path / "nowhere"))
 
 
 def test_the_command_line_prints_the_report(

@@ -1,5 +1,6 @@
 """Other processes for tests: ranks that train together, and one to kill."""
 
+import faulthandler
 import multiprocessing
 import os
 import pickle
@@ -33,8 +34,9 @@ def on_ranks(work: Callable[[Path], T], folder: Path, world: int = 2) -> list[T]
     processes = [started(_rank, work, folder, rank, world, port) for rank in range(world)]
     for process in processes:
         process.join(PATIENCE_S)
-    texts = [path.read_text() for path in folder.glob("fault-*")]
-    assert [p.exitcode for p in processes] == [0] * world, "\n".join(texts)
+    texts = [path.read_text() for path in sorted(folder.glob("fault-*")) + sorted(folder.glob("stacks-*"))]
+    codes = [p.exitcode for p in processes]
+    assert codes == [0] * world, "\n".join([f"exit codes {codes}", *texts])
     return [pickle.loads((folder / f"result-{rank}").read_bytes()) for rank in range(world)]  # noqa: S301 - our own
 
 
@@ -44,8 +46,14 @@ def _rank(work: Callable[[Path], object], folder: Path, rank: int, world: int, p
         "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
-    try:
-        (folder / f"result-{rank}").write_bytes(pickle.dumps(work(folder)))
-    except BaseException:
-        (folder / f"fault-{rank}").write_text(f"rank {rank}: {traceback.format_exc()}")
-        raise
+    with (folder / f"stacks-{rank}").open("w") as stacks:  # of a rank that crashed, or that waited for ever
+        faulthandler.enable(stacks)
+        faulthandler.dump_traceback_later(PATIENCE_S * 0.9, file=stacks)
+        try:
+            (folder / f"result-{rank}").write_bytes(pickle.dumps(work(folder)))
+        except BaseException:
+            (folder / f"fault-{rank}").write_text(f"rank {rank}: {traceback.format_exc()}")
+            raise
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            faulthandler.disable()

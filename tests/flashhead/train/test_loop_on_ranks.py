@@ -1,5 +1,6 @@
 """The loop on two ranks, replicated and in parts: one model, a sample and a result, and a stop that all agree on."""
 
+import gc
 import os
 import signal
 from dataclasses import dataclass, replace
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.flashhead.train.processes import on_ranks
 from tests.flashhead.train.tiny_runs import log, result, tiny
@@ -81,6 +84,15 @@ class Interrupted:
             if step == 2 and os.environ["RANK"] == "1":
                 os.kill(os.getpid(), signal.SIGINT)
 
+        leave = dist.destroy_process_group
+
+        def leave_checked() -> None:
+            """A model that outlived the group would wait for the group's threads for ever, now and then."""
+            held = [type(x).__name__ for x in gc.get_objects() if type(x) is DistributedDataParallel]
+            assert not held, f"{held} still hold the process group"
+            leave()
+
+        dist.destroy_process_group = leave_checked
         return train(self.order, told)
 
 

@@ -59,4 +59,13 @@ def test_noise_is_the_same_every_time_and_batches_count_by_their_windows(config:
     assert first == again
     assert all(torch.equal(a, b) for a, b in zip(network.seen[:2], network.seen[4:6], strict=True))
     alone = [judge._loss(network, windows, n).velocity.item() for n, windows in enumerate(batches)]  # type: ignore[arg-type]
-    assert first["validation"] == pytest.approx((3 * alone[0] + alone[1]) / 4)
+    assert first["validation_velocity"] == pytest.approx((3 * alone[0] + alone[1]) / 4)
+
+
+def test_what_is_validated_is_what_training_makes_small(config: FlashHeadConfig) -> None:
+    network, windows = Recording(), windows_of(config, rows=2)
+    judge = judge_of(config, windows)
+    figures = judge(network)  # type: ignore[arg-type]
+    loss = judge._loss(network, windows, 0)  # type: ignore[arg-type]
+    assert figures["validation"] == pytest.approx(loss.total.item())
+    assert figures["validation_velocity"] == pytest.approx(loss.velocity.item()) != figures["validation"]

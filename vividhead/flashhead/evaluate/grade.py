@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.flashhead.evaluate.mouth import Floats, following, opening_of, rms_of, silence_of
+from vividhead.flashhead.evaluate.others_metrics import Networks
 from vividhead.flashhead.evaluate.records import (
     Boundaries,
     Curve,
@@ -36,7 +37,7 @@ SHARPNESS_ENDS_S = 5
 
 
 def graded(
-    watched: Watched, others: Mapping[str, NDArray[np.float32]], talk: str, boundaries: Boundaries,
+    watched: Watched, others: Mapping[str, NDArray[np.float32]], talk: str, boundaries: Boundaries, networks: Networks,
     portrait: str | None = None, spoken: Sequence[str] = (),
 ) -> Grade:  # fmt: skip
     """Grade a talk; `others` are other clips' sounds by name, each at least as long as the talk."""
@@ -48,8 +49,8 @@ def graded(
         spoken=tuple(spoken),
         duration_s=watched.n_frames / GRID_FPS,
         mesh_coverage=round(float(np.isfinite(opening_T).mean()), 6),
-        own=_heard("own", watched, watched.audio_S, opening_T),
-        others=tuple(_heard(name, watched, other_S[:samples], opening_T) for name, other_S in others.items()),
+        own=_heard("own", watched, watched.audio_S, opening_T, networks),
+        others=tuple(_heard(name, watched, other_S[:samples], opening_T, networks) for name, other_S in others.items()),
         identity=identity_of(watched.seconds),
         sharpness=sharpness_of(watched.seconds),
         boundaries=boundaries,
@@ -59,7 +60,7 @@ def graded(
     )
 
 
-def _heard(name: str, watched: Watched, audio_S: NDArray[np.float32], opening_T: Floats) -> Heard:
+def _heard(name: str, watched: Watched, audio_S: NDArray[np.float32], opening_T: Floats, networks: Networks) -> Heard:
     starts = range(0, max(1, watched.n_frames - LEAST_LIP_SYNC_FRAMES + 1), LIP_SYNC_FRAMES)
     spans = [(start, min(start + LIP_SYNC_FRAMES, watched.n_frames)) for start in starts]
     windows = tuple(_lip_sync(watched, audio_S, start, end) for start, end in spans)
@@ -69,6 +70,7 @@ def _heard(name: str, watched: Watched, audio_S: NDArray[np.float32], opening_T:
         lip_sync_confidence=median_of(window.confidence for window in windows),
         lip_sync_windows=windows,
         opening=following(opening_T, audio_S),
+        lip_sync_error=networks.lip_sync_error(watched.lips_ND, audio_S),
     )
 
 

@@ -67,6 +67,22 @@ class ClipFolder:
         first_HWC: NDArray[np.uint8] = window_pictures(mp4, [0], side_px)[0]
         return first_HWC
 
+    @property
+    def side_px(self) -> int:
+        """Side of the packed pictures."""
+        return packed_side_px(self._folder)
+
+    def n_frames(self, clip: str) -> int:
+        """Length of a clip."""
+        return int(self._frames_of[clip])
+
+    def stretches(self, clips: Sequence[str], side_px: int, n_frames: int) -> Iterator[NDArray[np.uint8]]:
+        """All the clips' pictures (T, H, W, C), so many at a time, none over the end of a clip."""
+        for clip in clips:
+            mp4 = self._members.members(self._row_of[clip])["mp4"]
+            for start in range(0, self.n_frames(clip), n_frames):
+                yield window_pictures(mp4, range(start, min(start + n_frames, self.n_frames(clip))), side_px)
+
     def sound_S(self, clip: str) -> Samples:
         """All the clip's sound."""
         n_samples = self._frames_of[clip] * SAMPLES_PER_FRAME
@@ -110,7 +126,7 @@ class ClipFolder:
 def held_out_clips(dataset: str, config: FlashHeadConfig) -> list[str]:
     """The clips that training with this configuration keeps for validation, or would keep if it kept any."""
     share = config.data.held_out or Data().held_out
-    clips = held_out(dataset, config, share)
+    clips = held_out(dataset, config, share).judged_by
     if not clips:
         raise UsageError(f"{dataset} holds a single clip: nothing is held out, and no other sound to compare with")
     return clips

@@ -31,7 +31,8 @@ def page_of(report: Report, sheets: Sequence[Sequence[Shown]]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(subject.path)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(subject.path)}</h1><p>A {escape(subject.kind)}. {model}Held against "
         f"{escape(report.dataset)}; at most {report.minutes:g} min of each talk; seed {report.seed}; "
-        f"VividHead {escape(report.vividhead)}.</p>{talks}</html>\n"
+        f"VividHead {escape(report.vividhead)}.</p>{_table([('FID', [report.fid]), ('FVD', [report.fvd])])}"
+        f"{talks}</html>\n"
     )
 
 
@@ -58,6 +59,9 @@ def _figures(grade: Grade) -> str:
         ("… at lag", [h.opening.best_lag_frames for h in heard]),
         ("lip_sync confidence", [h.lip_sync_confidence for h in heard]),
         ("lip_sync offset", [h.lip_sync_offset_ms for h in heard]),
+        ("LSE-C", [h.lip_sync_error.lse_c for h in heard]),
+        ("LSE-D", [h.lip_sync_error.lse_d for h in heard]),
+        ("SyncNet's offset", [h.lip_sync_error.offset_frames for h in heard]),
         ("opening while silent", [grade.silence.silent_opening]),
         ("opening while sounding", [grade.silence.sounding_opening]),
         ("identity, lowest", [grade.identity.lowest]),
@@ -66,8 +70,12 @@ def _figures(grade: Grade) -> str:
         ("PSNR across chunks", [grade.boundaries.across_db]),
         ("… − beside", [grade.boundaries.jump_db]),
     ]
+    return _table(rows, f"<tr>{head}")
+
+
+def _table(rows: Sequence[tuple[str, Sequence[Reading]]], head: str = "") -> str:
     body = "".join(f"<tr><td>{name}{''.join(map(_cell, readings))}" for name, readings in rows)
-    return f"<table><tr>{head}{body}</table>"
+    return f"<table>{head}{body}</table>"
 
 
 def summary_of(report: Report) -> str:
@@ -80,12 +88,15 @@ def summary_of(report: Report) -> str:
             _line("opening follows loudness, r", [h.opening.best_r for h in heard]),
             _line("lip_sync confidence", [h.lip_sync_confidence for h in heard]),
             _line("lip_sync offset", [h.lip_sync_offset_ms for h in heard]),
+            _line("LSE-C", [h.lip_sync_error.lse_c for h in heard]),
+            _line("LSE-D", [h.lip_sync_error.lse_d for h in heard]),
             _line("opening while silent | sounding", [grade.silence.silent_opening, grade.silence.sounding_opening]),
             _line("identity lowest | end", [grade.identity.lowest, grade.identity.end]),
             _line("sharpness change", [grade.sharpness.change]),
             _line("PSNR across chunks | - beside", [grade.boundaries.across_db, grade.boundaries.jump_db]),
         ]
-    return "\n".join([*lines, "columns of the first three: own sound, then other clips' sound"])
+    lines.append(_line("FID | FVD", [report.fid, report.fvd]))
+    return "\n".join([*lines, "columns of the first five: own sound, then other clips' sound"])
 
 
 def _line(name: str, readings: Sequence[Reading]) -> str:

@@ -77,6 +77,18 @@ class Following:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LipSyncError:
+    """SyncNet's distances between lips and sound, over the whole talk, as papers report them."""
+
+    lse_c: Reading
+    """Median of the mean distances at shifts of -15 … 15 frames, minus the least."""
+    lse_d: Reading
+    """The least."""
+    offset_frames: Reading
+    """As SyncNet's reference has it: 15 minus the shift of the sound at which it is least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """The pictures held against one sound."""
 
@@ -87,6 +99,7 @@ class Heard:
     lip_sync_confidence: Reading
     lip_sync_windows: tuple[LipSyncWindow, ...]
     opening: Following
+    lip_sync_error: LipSyncError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,3 +202,7 @@ class Report:
     """Asked for, of each talk."""
     seed: int
     grades: tuple[Grade, ...]
+    fid: Reading
+    """Fréchet distance of all talks' pictures to clips' that are not trained on, by Inception's features."""
+    fvd: Reading
+    """The same of stretches of 16 pictures, by I3D's logits."""

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.backends.syncnet import LipReader, face_of
 from vividhead.clip_media import BufferedClipMedia, FaceCrop, cut_face
 from vividhead.errors import MediaError
 from vividhead.faces import MESH_POINTS, FaceDetector, FaceMesh, hushed
@@ -61,6 +62,8 @@ class Watched:
     seconds: tuple[Second, ...]
     sheet: tuple[Shown, ...]
     """A few pictures, evenly spread."""
+    lips_ND: NDArray[np.float32] | None
+    """SyncNet's points, see `LipReader`; None without SyncNet."""
 
     @property
     def n_frames(self) -> int:
@@ -99,8 +102,11 @@ def _box_in(crop: FaceCrop) -> Box:
     return x0, y0, x0 + side, y0 + side
 
 
-def watch(path: Path, minutes: float) -> Watched:
-    """Look at a talk's first minutes. Raises MediaError where the file is none that curation would read."""
+def watch(path: Path, minutes: float, lips: LipReader | None = None) -> Watched:
+    """Look at a talk's first minutes, and let SyncNet read its lips.
+
+    Raises MediaError where the file is none that curation would read.
+    """
     options = load_pipeline(DEFAULT_PIPELINE)
     anything = replace(options.ingest, min_duration_s=0.0, min_side_px=16)  # a small model's talk is graded, too
     source = examine(Listed(uri=str(path)), anything, lambda: None)
@@ -118,13 +124,16 @@ def watch(path: Path, minutes: float) -> Watched:
                 seen_TNC = _mesh_of(mesh, crops)
                 heard_S = audio_S[start * SAMPLES_PER_FRAME : (start + len(crops)) * SAMPLES_PER_FRAME]
                 landmarks.append(seen_TNC)
+                if lips is not None:
+                    for crop in crops:
+                        lips.add(None if crop is None else face_of(rgb_from_i420(crop.i420), FACE_CROP_SCALE))
                 if len(crops) == GRID_FPS:
                     cut = [crop for crop in crops if crop is not None]
                     is_whole = len(cut) == GRID_FPS
                     seconds.append(_second(_stretch(source, start, seen_TNC, heard_S, cut), is_whole))
     return Watched(
         source=source, landmarks_TNC=np.concatenate(landmarks), audio_S=audio_S, seconds=tuple(seconds),
-        sheet=tuple(sheet),
+        sheet=tuple(sheet), lips_ND=None if lips is None else lips.points_ND(),
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def fitted(dataset: Path, config: FlashHeadConfig) -> Path:
     """Folder of the linear codec fitted to the clips that a model learns from, beside the dataset; made once."""
     folder = dataset / FOLDER / f"codec-{_fit_digest(dataset, config)}"
     if not (folder / linear.FOLDER / linear.FILE).is_file():
-        names = held_out(str(dataset), config, config.data.held_out)
+        names = held_out(str(dataset), config, config.data.held_out).unlearned
         training = ShardDataset(
             dataset, plan_of(config, 1), side_px=config.stream.side_px, where=lambda rows: ~rows.clip_id.isin(names)
         )

@@ -67,27 +67,27 @@ def datasets(asked: Asked) -> tuple[Training, ShardDataset | None]:
         plan = replace(plan_of(config, 1), stride_frames=config.codec.stride_frames)
     else:
         plan = plan_of(config, config.stage2.chunks)
-    names = held_out(asked.dataset, config, config.data.held_out)
+    kept_back = held_out(asked.dataset, config, config.data.held_out)
     training: Training
     if asked.latents is None:
         training = ShardDataset(
             asked.dataset, plan, side_px=config.stream.side_px, seed=asked.seed, landmarks=asked.stage == 1,
-            where=lambda rows: ~rows.clip_id.isin(names), endless=True, skip_log=_skip_log(asked),
+            where=lambda rows: ~rows.clip_id.isin(kept_back.unlearned), endless=True, skip_log=_skip_log(asked),
             shuffle_bytes=config.data.shuffle_mb * 1_000_000,
         )  # fmt: skip
     else:
         training = LatentDataset(
             asked.dataset, plan, cache=_cache(asked, asked.latents), remedy=command(asked.dataset, config),
             seed=asked.seed, landmarks=asked.stage == 1, portraits=asked.stage == 2,
-            where=lambda rows: ~rows.clip_id.isin(names), endless=True, skip_log=_skip_log(asked),
+            where=lambda rows: ~rows.clip_id.isin(kept_back.unlearned), endless=True, skip_log=_skip_log(asked),
             shuffle_bytes=config.data.shuffle_mb * 1_000_000,
         )  # fmt: skip
         check_plan(training.identity, config, training.cache, command(asked.dataset, config))
-    if not names:
+    if not kept_back.judged_by:
         return training, None
     return training, ShardDataset(
         asked.dataset, plan_of(config, 1), side_px=config.stream.side_px, landmarks=True,
-        where=lambda rows: rows.clip_id.isin(names), rank=0, world=1,
+        where=lambda rows: rows.clip_id.isin(kept_back.judged_by), rank=0, world=1,
     )  # fmt: skip
 
 

@@ -78,7 +78,7 @@ class Log:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Within it time does not count for `samples_per_s`: validation, sampling, saving."""
+        """Within it time does not count for `samples_per_s`: validation, sampling."""
         began_s = time.monotonic()
         try:
             yield

@@ -28,7 +28,7 @@ from vividhead.flashhead.train.begin import fresh, from_flashhead, from_wan, loo
 from vividhead.flashhead.train.feeding import Encoder, Feed, Training, check_latents, datasets
 from vividhead.flashhead.train.logs import Log
 from vividhead.flashhead.train.parts import audio_for, claim, codec_for, fit_codec
-from vividhead.flashhead.train.ranks import from_first, joined, whole
+from vividhead.flashhead.train.ranks import Place, from_first, joined, whole
 from vividhead.flashhead.train.room import room_for
 from vividhead.flashhead.train.sampling import sample_video
 from vividhead.flashhead.train.saving import Checkpoints
@@ -86,8 +86,18 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
 
     Goes on from the newest checkpoint of the run. Raises a VividHeadError for what cannot be trained, before it begins.
     """
+    with joined(order.device) as (place, device):
+        return _train(order, told, place, device)
+
+
+def _train(order: Order, told: Told, place: Place, device: torch.device) -> Trained:
     config, folder = order.config, order.run / f"stage{order.stage}"
-    with joined(order.device) as (place, device), stop_asked(folder / STOP_FILE, place) as stop, ExitStack() as held:
+    with stop_asked(folder / STOP_FILE, place) as stop, ExitStack() as held:
+        if order.shard and place.world == 1:
+            raise UsageError(
+                "--shard spreads parameters over ranks, and this process is alone: start several with "
+                "`torchrun --nproc-per-node N -m vividhead.cli train …`, with --on ray --workers N, or leave it out"
+            )
         room_for(config, order.stage, device, parts=place.world if order.shard else 1)
         from_first(lambda: claim(order.run, folder, config, held))
         training, validation = datasets(order)
@@ -100,6 +110,7 @@ def train(order: Order, told: Told = lambda step, steps, rate, figures: None) ->
         )
         stage = _stage(order, around)
         checkpoints = Checkpoints(folder / "checkpoints", config, place, config.loop.keep)
+        held.callback(checkpoints.wait)  # also after a fault: what began to be saved is whole
         step = saved = first = _resumed(checkpoints, stage, training)
         encode = Encoder(config, codec, audio, device)
         if step == 0 and order.stage == 1 and order.begin_from is None:
@@ -173,13 +184,17 @@ def _resumed(checkpoints: Checkpoints, stage: Stage, training: Training) -> int:
     training.load_state_dict(restored.extra["data"])
     for name, patience in stage.patience.items():
         patience.skipped = restored.extra.get("skipped", {}).get(name, 0)
+        patience.in_a_row = restored.extra.get("skipped_in_a_row", {}).get(name, 0)
+    if not stage.around.place.is_first:  # the first rank's count came with `data`
+        training.n_skipped = (restored.own or {}).get("n_skipped", 0)
     return restored.step
 
 
 def _save(checkpoints: Checkpoints, stage: Stage, training: Training, step: int) -> None:
     skipped = {name: patience.skipped for name, patience in stage.patience.items()}
-    extra = {"data": dict(training.state_dict()), "skipped": skipped}
-    checkpoints.save(step, stage.modules, stage.optimizers, extra)
+    in_a_row = {name: patience.in_a_row for name, patience in stage.patience.items()}
+    extra = {"data": dict(training.state_dict()), "skipped": skipped, "skipped_in_a_row": in_a_row}
+    checkpoints.save(step, stage.modules, stage.optimizers, extra, own={"n_skipped": training.n_skipped})
 
 
 def _result(stage: Stage) -> Dit | None:

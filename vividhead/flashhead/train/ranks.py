@@ -4,8 +4,10 @@ torchrun (or Ray Train) starts one process for each device and tells it its plac
 needs no process group: everything here then answers for one.
 """
 
+import gc
 import hashlib
 import os
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -66,7 +68,8 @@ def place_in(environment: Mapping[str, str] = os.environ) -> Place:
 def joined(kind: str) -> Iterator[tuple[Place, torch.device]]:
     """Take this process's place, and its device: "cpu", "cuda" for that of its place, "cuda:1"; leave at the end.
 
-    A process group that is there already (Ray Train makes one) is taken as it is. Who trains twice in one process of
+    A process group that is there already (Ray Train makes one) is taken as it is. Of models that are `wrapped` inside,
+    none may be held by the frame that leaves. Who trains twice in one process of
     several makes one first: torch cannot make a second one at the same address.
     """
     place = place_in()
@@ -80,8 +83,15 @@ def joined(kind: str) -> Iterator[tuple[Place, torch.device]]:
         dist.init_process_group(BACKENDS[device.type], timeout=PATIENCE)
     try:
         yield place, device
+    except BaseException as fault:
+        if is_ours:
+            traceback.clear_frames(fault.__traceback__)  # they hold wrapped models
+        raise
     finally:
         if is_ours:
+            # A wrapped model that outlives the group is its last owner, and waits for the group's threads without
+            # letting go of the interpreter, which they may be waiting for: for ever.
+            gc.collect()
             dist.destroy_process_group()
 
 

@@ -22,24 +22,26 @@ class Need:
 
     networks: int
     """Bytes on all ranks together, for parameters and what an optimizer and an average hold of them."""
+    on_each: int
+    """Bytes on every rank: stage 2's teacher, which is not spread."""
     window: int
     """Bytes for each window of a batch, kept until its backward pass."""
 
     def bytes_on_a_gpu(self, batch: int, parts: int) -> int:
         """With networks in so many parts."""
-        return self.networks // parts + batch * self.window
+        return self.networks // parts + self.on_each + batch * self.window
 
 
 def need_of(config: FlashHeadConfig, stage: int, *, recomputes: bool) -> Need:
     """Of one stage."""
     with torch.device("meta"):
         parameters = sum(p.numel() for p in Dit(config).parameters())
-    each = LEARNS_B + AVERAGE_B if stage == 1 else 2 * LEARNS_B + AVERAGE_B + VALUES_B
+    each, whole = (LEARNS_B + AVERAGE_B, 0) if stage == 1 else (2 * LEARNS_B + AVERAGE_B, VALUES_B)
     dit, frames = config.dit, config.latent_frames
     tokens = frames * (config.latent_side // dit.patch_side) ** 2
     block = tokens * (_WIDTHS * dit.dim + _HIDDEN * dit.ffn_dim) * _BYTES
     kept = dit.layers * tokens * dit.dim * 2 * _BYTES + block if recomputes else dit.layers * block
-    return Need(networks=parameters * each, window=kept)
+    return Need(networks=parameters * each, on_each=parameters * whole, window=kept)
 
 
 def room_for(config: FlashHeadConfig, stage: int, device: torch.device, parts: int = 1) -> None:
@@ -66,13 +68,13 @@ def _ways_out(config: FlashHeadConfig, stage: int, there: int, parts: int) -> st
     batch, recomputes = (config.stage1 if stage == 1 else config.stage2).batch, config.loop.recompute_blocks
     as_is, least = (need_of(config, stage, recomputes=r) for r in (recomputes, True))
     ways = []
-    if (smaller := (there - as_is.networks // parts) // as_is.window) > 0:
+    if (smaller := (there - as_is.bytes_on_a_gpu(0, parts)) // as_is.window) > 0:
         ways.append(f"stage{stage}.batch = {smaller}")
     if not recomputes and least.bytes_on_a_gpu(batch, parts) <= there:
         ways.append("loop.recompute_blocks = true")
-    if batch * as_is.window < there:
+    if as_is.on_each + batch * as_is.window < there:
         ways.append(f"--shard with {_parts(as_is, batch, there)} GPUs")
-    if not ways and least.window < there:
+    if not ways and least.on_each + least.window < there:
         ways.append(
             f"loop.recompute_blocks = true with stage{stage}.batch = 1 and --shard with {_parts(least, 1, there)} GPUs"
         )
@@ -81,4 +83,4 @@ def _ways_out(config: FlashHeadConfig, stage: int, there: int, parts: int) -> st
 
 def _parts(need: Need, batch: int, there: int) -> int:
     """The fewest GPUs over which the networks have to be spread."""
-    return max(2, -(-need.networks // (there - batch * need.window)))
+    return max(2, -(-need.networks // (there - need.on_each - batch * need.window)))

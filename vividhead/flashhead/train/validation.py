@@ -44,19 +44,23 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, dit: Dit) -> dict[str, float]:
-        """Mean loss of the velocity, and that at the mouth, with each window's own sound and with that of another."""
+        """Mean of what training makes small, and of two of its parts, by the names of the log.
+
+        With each window's own sound, and with that of another (`_misheard`).
+        """
         own = self._losses(dit, self._batches)
         other = self._losses(dit, [_misheard(windows) for windows in self._batches])
-        return {
-            "validation": own[0], "validation_misheard": other[0],
-            "validation_mouth": own[1], "validation_mouth_misheard": other[1],
-            "codec_psnr_db": self.codec_psnr_db,
-        }  # fmt: skip
+        misheard = {f"{name}_misheard": loss for name, loss in other.items()}
+        return own | misheard | {"codec_psnr_db": self.codec_psnr_db}
 
-    def _losses(self, dit: Dit, batches: list[Windows]) -> tuple[float, float]:
+    def _losses(self, dit: Dit, batches: list[Windows]) -> dict[str, float]:
         found = [self._loss(dit, windows, number) for number, windows in enumerate(batches)]
         weights = [len(windows) for windows in batches]
-        return _mean([loss.velocity.item() for loss in found], weights), _mean([x.mouth.item() for x in found], weights)
+        return {
+            "validation": _mean([loss.total.item() for loss in found], weights),
+            "validation_velocity": _mean([loss.velocity.item() for loss in found], weights),
+            "validation_mouth": _mean([loss.mouth.item() for loss in found], weights),
+        }
 
     def _loss(self, dit: Dit, windows: Windows, number: int) -> Loss:
         draws = draw(windows.reference_BCTHW.shape, self._config, own_generator(SEED, number))

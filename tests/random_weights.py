@@ -1,0 +1,41 @@
+"""Files with a network's true names and shapes, and random numbers: what real loading code is tried on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vividhead.backends.light_asd import LightAsd
+from vividhead.backends.syncnet import SyncNet
+from vividhead.backends.weights_file import COUNTER
+from vividhead.weights import model
+
+MAKERS: dict[tuple[str, str], Callable[[], nn.Module]] = {
+    ("syncnet", "syncnet_v2.model"): SyncNet,
+    ("light-asd", "finetuning_TalkSet.model"): LightAsd,
+}
+"""(model, file) as scores need them → the network."""
+
+
+def random_tensors(make: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        wanted = make().state_dict()
+    generator = torch.Generator().manual_seed(0)
+    found = {}
+    for name, like in wanted.items():
+        if name.endswith(COUNTER):
+            continue  # as the older published files, which lack them
+        fan_in = max(1, like[:1].numel())
+        spread = torch.randn(like.shape, generator=generator) * (2 / fan_in) ** 0.5
+        found[name] = spread.abs() + 0.5 if like.dim() == 1 and "bias" not in name and "mean" not in name else spread
+    return found
+
+
+def put_random_weights(home: Path) -> None:
+    """Fill a weights folder with every file that a score needs, as safetensors."""
+    for (name, file), make in MAKERS.items():
+        path = (home / model(name).folder / file).with_suffix(".safetensors")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(random_tensors(make), path)
