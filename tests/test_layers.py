@@ -37,6 +37,7 @@ LAYERS = {
     7.15: "serve",
     7.2: "bench plan",
     7.5: "__init__",
+    7.6: "calibrate",
     8: "demo",
     8.2: "cli contract",
     8.4: "__main__",

@@ -33,6 +33,7 @@ from vividhead.flashhead.wire import (
     portrait_bytes,
     text_of,
 )  # fmt: skip
+from vividhead.records import GRID_FPS
 
 PIECE_S = 0.5
 MAX_MEDIA_BYTES = 64 << 20
@@ -60,6 +61,7 @@ class TalkingHead:
         """Text messages other than errors, as they came: interrupted, pong, warning."""
         self._room = threading.Condition()
         self._pushed_s = self._spoken_s = 0.0
+        self._dropped = 0
         self._over = False
 
     @property
@@ -75,7 +77,7 @@ class TalkingHead:
         if np.issubdtype(samples_S.dtype, np.floating):
             samples_S = np.clip(np.rint(samples_S * 32767), -32768, 32767).astype(np.int16)
         piece = max(1, round(PIECE_S * rate_hz))
-        limit_s = float(self.hello["limits"]["waiting_s"]) - 2 * PIECE_S
+        limit_s = float(self.hello["limits"]["waiting_s"]) / 2
         for at in range(0, samples_S.size, piece):
             part_S = samples_S[at : at + piece].astype(np.int16)
             with self._room:
@@ -128,10 +130,7 @@ class TalkingHead:
                 media = parse_media(message)
                 if media.epoch != self.epoch:
                     continue
-                with self._room:
-                    self._spoken_s = self._pushed_s if media.last else self._spoken_s
-                    self._spoken_s += 0.0 if media.idle or media.last else media.duration_s
-                    self._room.notify_all()
+                self._count(media)
                 return media
             said = parse_text(message)
             if said.type == "error":
@@ -140,6 +139,14 @@ class TalkingHead:
                     return None
                 raise _refused(said)
             self.notes.append(said)
+
+    def _count(self, media: Media) -> None:
+        """How much of what was pushed has been spoken; an utterance's last picture may be longer than its sound."""
+        with self._room:
+            spoken_s = (media.dropped - self._dropped) / GRID_FPS + (0.0 if media.idle else media.duration_s)
+            self._spoken_s = min(self._pushed_s, self._spoken_s + spoken_s)
+            self._dropped = media.dropped
+            self._room.notify_all()
 
     def spoken(self, timeout_s: float = 60.0) -> Iterator[Media]:
         """What is said, without rest, up to the end of all that was pushed and flushed."""

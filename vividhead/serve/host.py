@@ -194,15 +194,15 @@ class Host:
             if session.closed:
                 continue
             assert session.stream is not None
-            session.waiting_s = session.stream.waiting_s
             if chunk is None:
                 session.clock.lacks_sound = True
                 continue
+            session.frames_made += len(chunk.frames_THWC)
+            session.waiting_s = session.stream.waiting_s  # after it was counted as made: it is never in neither
             late_s = session.clock.add(chunk, time.monotonic())
             self._figures.count("rest_chunks" if chunk.idle else "speech_chunks")
             if late_s > LATE_S:
                 self._figures.count("underruns")
-            session.frames_made += len(chunk.frames_THWC)
             lane = self._lanes[hash(session.key) % LANES]
             lane.submit(self._encode, session, chunk, not session.stream.is_speaking, began)
 

@@ -146,7 +146,7 @@ class Lobby:
         """Let what is being said be finished, within the limit, then send everyone away."""
         self.draining = True
         until = time.monotonic() + self.serving.drain_s
-        while time.monotonic() < until and any(_is_busy(s) for s in self._sessions.values()):
+        while time.monotonic() < until and any(s.is_busy for s in self._sessions.values()):
             await asyncio.sleep(0.05)
         for session in list(self._sessions.values()):
             session.say_goodbye(CLOSE_RESTART, "draining", "the server is being stopped", retry_s=5.0)
@@ -198,7 +198,3 @@ class Lobby:
         if self.serving.audit_log is not None:
             with self.serving.audit_log.open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
-
-
-def _is_busy(session: Session) -> bool:
-    return session.attached and (session.unspoken_s > 0 or session.has_unsent)

@@ -55,6 +55,8 @@ class Serving:
             raise UsageError(f"--quality {self.quality}: 1 … 100")
         if len(self.label) > 40 or not self.label.isascii():
             raise UsageError("--label: up to 40 ASCII characters")
-        for name, value in (("--waiting", self.waiting_s), ("--idle", self.idle_s), ("--backlog", self.backlog_s)):
-            if value <= 0:
-                raise UsageError(f"{name} {value}: more than 0 seconds")
+        for name, value, least in (("waiting_s", self.waiting_s, 4.0), ("backlog_s", self.backlog_s, 2.5)):
+            if value < least:
+                raise UsageError(f"{name} of {value}: at least {least:g} s, for a listener who is not slow")
+        if self.idle_s <= 0:
+            raise UsageError(f"idle_s of {self.idle_s}: more than 0")

@@ -97,6 +97,9 @@ class Session:
     sent_frame: int = 0
     dropped: int = 0
     frames_made: int = 0
+    """Counted by the host's thread."""
+    frames_delivered: int = 0
+    """Counted by the event loop: what lies between is being encoded."""
     heard_at: float = field(default_factory=time.monotonic)
     """When somebody last said something to it, or its connection broke."""
     _notes: deque[str] = field(default_factory=deque)
@@ -112,6 +115,7 @@ class Session:
     def deliver(self, pieces: Sequence[Media]) -> None:
         """Take what was made: speech replaces rest that was not sent, and the newest replaces what waits too long."""
         for piece in pieces:
+            self.frames_delivered += len(piece.pictures)
             if piece.epoch != self.epoch:
                 continue
             if not piece.idle:
@@ -171,9 +175,10 @@ class Session:
         return self._goodbye is not None
 
     @property
-    def has_unsent(self) -> bool:
-        """Whether speech waits to be sent."""
-        return any(not piece.idle for piece in self._media)
+    def is_busy(self) -> bool:
+        """Whether somebody listens who has not been sent all that is to be said."""
+        unsent = self.frames_made > self.frames_delivered or any(not piece.idle for piece in self._media)
+        return self.attached and (self.unspoken_s > 0 or unsent)
 
     async def next_out(self) -> str | Media | Goodbye:
         """What is to be sent next; waits for it."""

@@ -67,6 +67,7 @@ export class TalkingHead {
     this.over = false;
     this.pushedS = 0;
     this.spokenS = 0;
+    this.dropped = 0;
     this.waiters = [];
   }
 
@@ -124,15 +125,16 @@ export class TalkingHead {
 
   _seen(media) {
     if (media.epoch !== this.epoch) return;
-    if (!media.idle) this.spokenS += media.pictures.length / 25;
-    if (media.last) this.spokenS = this.pushedS;
+    const counted = media.dropped - this.dropped + (media.idle ? 0 : media.pictures.length);
+    this.spokenS = Math.min(this.pushedS, this.spokenS + counted / 25);
+    this.dropped = media.dropped;
     this._wake();
     this.onMedia(media);
   }
 
   // What the server has not spoken yet, in seconds.
   get waitingS() {
-    return Math.max(0, this.pushedS - this.spokenS);
+    return this.pushedS - this.spokenS;
   }
 
   push(samples, rateHz) {

@@ -17,6 +17,7 @@ export class Player {
     this.shownTimes = [];
     this.skews = [];
     this.gaps = 0;
+    this.received = 0;
     this.generation = 0;
     this.arrivals = Promise.resolve();
   }
@@ -71,7 +72,10 @@ export class Player {
     bitmaps.forEach((bitmap, k) => {
       this.queue.push({ at: this.endsAt + k / FPS, frame: media.startFrame + k, idle: media.idle, bitmap });
     });
-    if (!media.idle) this._sound(media.pcm, this.endsAt);
+    if (!media.idle) {
+      this.received += bitmaps.length;
+      this._sound(media.pcm, this.endsAt);
+    }
     if (this.canvas.width !== media.sidePx) this.canvas.width = this.canvas.height = media.sidePx;
     this.endsAt += bitmaps.length / FPS;
     this.restEnds = media.idle || media.last;
@@ -160,6 +164,7 @@ export class Player {
       skewMs: sorted.length ? sorted[Math.floor(sorted.length / 2)] : null,
       worstSkewMs: sorted.length ? sorted[Math.floor(sorted.length * 0.95)] : null,
       gaps: this.gaps, shownFrame: this.shownFrame, playing: this.sources.size, spoken: this.skews.length,
+      received: this.received,
     };
   }
 
