@@ -4,7 +4,7 @@ import base64
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ QUIET = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run -
 
 
 @contextlib.contextmanager
-def chromium(*, width: int = 1300, height: int = 900, dark: bool = False) -> Iterator[Any]:
+def chromium(*, width: int = 1300, height: int = 900, dark: bool = False, flags: Sequence[str] = ()) -> Iterator[Any]:
     """A selenium driver on an empty profile."""
     selenium = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install -e '.[dev]'")
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
@@ -25,7 +25,7 @@ def chromium(*, width: int = 1300, height: int = 900, dark: bool = False) -> Ite
     options = selenium.ChromeOptions()
     options.binary_location = browser
     with tempfile.TemporaryDirectory(prefix="vividhead-browser-", ignore_cleanup_errors=True) as profile:
-        for flag in (*QUIET, f"--user-data-dir={profile}"):
+        for flag in (*QUIET, *flags, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         page = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
         try:

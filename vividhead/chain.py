@@ -23,7 +23,7 @@ from vividhead.pipeline import Needs, Pipeline, Run, digest_of
 from vividhead.plain import from_plain
 from vividhead.policy import Policy, judge
 from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Reason, Segment, Source
-from vividhead.revoked import CODE, SOURCE_CODE, revoked
+from vividhead.revoked import CODE, SOURCE_CODE, all_revoked
 from vividhead.scan import Scan
 
 STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
@@ -216,7 +216,7 @@ class Chain:
         self._transient: dict[tuple[str, str], Failure] = {}
         self._packable: set[str] = set()
         self._stamps: dict[str, str] = {}
-        self.revoked = revoked(Path(job.dataset))
+        self.revoked = all_revoked(Path(job.dataset))
 
     def ingest_units(self) -> list[Unit]:
         """Files not hashed and probed yet."""

@@ -2,6 +2,9 @@
 
     revoked/000001.json     one for each revocation, written before anything is taken out and again when all of it is
 
+Each receipt holds the sha256 of the one before it, and the manifest holds how many there are and the sha256 of what
+they order: neither one between nor the newest can go missing unnoticed.
+
 A tombstone names content, not files: a source by the sha256 of its bytes, a clip by its source, span and crop. So the
 same footage under another name, cut by other options, or wanted by other filters, stays out.
 """
@@ -21,6 +24,8 @@ from vividhead.records import Clip
 FOLDER = "revoked"
 CODE = "revoked"
 """Reason of a clip that no filters may keep."""
+SEAL = b"vividhead.revoked"
+"""Key in the metadata of manifest.parquet."""
 SOURCE_CODE = "source.revoked"
 """Why a source whose bytes were revoked is not curated."""
 
@@ -46,6 +51,15 @@ class Revoked:
     clips: tuple[Tombstone, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     """source_id → receipt."""
+    orders: tuple[str, ...] = ()
+    """Of each receipt the sha256 of what it ordered, which no later step changes."""
+
+    @property
+    def seal(self) -> dict[bytes, bytes]:
+        """For the metadata of a manifest that is made without all this: which receipts there must be."""
+        if not self.orders:
+            return {}
+        return {SEAL: json.dumps({"receipts": len(self.orders), "sha256": _chained(self.orders)}).encode()}
 
     @cached_property
     def _by_source(self) -> dict[str, list[Tombstone]]:
@@ -102,16 +116,70 @@ def revoked(dataset: Path) -> Revoked:
     return tombstones(receipts(dataset))
 
 
+def all_revoked(dataset: Path) -> Revoked:
+    """The same for who writes: DatasetError where a receipt that the manifest was sealed with is gone, the newest
+    one too. Without it what it took out would return."""
+    import pyarrow
+    import pyarrow.parquet
+
+    found = revoked(dataset)
+    try:
+        metadata = pyarrow.parquet.read_schema(dataset / "manifest.parquet").metadata
+    except (OSError, pyarrow.ArrowInvalid):
+        return found  # no manifest, or a damaged one: it is about to be made anew
+    if fault := broken_seal(metadata, found):
+        raise DatasetError(f"{dataset / FOLDER}: {fault}")
+    return found
+
+
+def broken_seal(metadata: Mapping[bytes, bytes] | None, found: Revoked) -> str | None:
+    """What is wrong with the receipts, by the seal of the manifest that was made by them; None where nothing is.
+
+    There may be more: a revocation has begun since.
+    """
+    said = (metadata or {}).get(SEAL)
+    if said is None:
+        return None
+    try:
+        seal = json.loads(said)
+        count, sha256 = int(seal["receipts"]), str(seal["sha256"])
+    except (ValueError, KeyError, TypeError) as fault:
+        return f"the seal of manifest.parquet cannot be read ({fault})"
+    if count > len(found.orders):
+        return (
+            f"manifest.parquet was made after {count} revocations, and {len(found.orders)} receipts are there: bring "
+            "the others back, they say what must stay out"
+        )
+    if _chained(found.orders[:count]) != sha256:
+        return "the receipts are not those that manifest.parquet was made by: bring those back"
+    return None
+
+
+def _chained(orders: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(orders).encode()).hexdigest()
+
+
+ORDERED = ("receipt", "what", "reason", "by", "begun", "previous_sha256", "clips", "sources")
+
+
+def _order(receipt: Mapping[str, Any]) -> str:
+    """Of what was ordered; how it was carried out is written later."""
+    said = {name: receipt[name] for name in ORDERED}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def tombstones(written: Iterable[Mapping[str, Any]]) -> Revoked:
     """The tombstones that receipts lay."""
     clips: list[Tombstone] = []
     sources: dict[str, str] = {}
+    orders: list[str] = []
     for receipt in written:
+        orders.append(_order(receipt))
         for row in receipt["clips"]:
             about = {name: row[name] for name in ("clip_id", "source_id", "start_frame", "end_frame", "tar_bytes")}
             clips.append(Tombstone(**about, crop_xyxy_px=tuple(row["crop_xyxy_px"]), receipt=receipt["receipt"]))
         sources.update(dict.fromkeys((row["source_id"] for row in receipt["sources"]), receipt["receipt"]))
-    return Revoked(tuple(clips), sources)
+    return Revoked(tuple(clips), sources, tuple(orders))
 
 
 def signed(receipt: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,10 @@ def publish_shards(dataset: Path, chain: Chain, kept: Sequence[tuple[SegmentStat
     rows: list[dict[str, Any]] = []
     for path, group in zip(paths, planned, strict=True):
         rows += _manifest_rows(path.name, fresh.get(path, path), group)
-    _swap_in(dataset, paths, fresh, parquet(table(_manifest_columns(pipeline), rows)))
+    made = table(_manifest_columns(pipeline), rows)
+    if chain.revoked.seal:
+        made = made.replace_schema_metadata({**(made.schema.metadata or {}), **chain.revoked.seal})
+    _swap_in(dataset, paths, fresh, parquet(made))
     for path in (ledger.root / "pack").glob("*.tar"):
         path.unlink()
 

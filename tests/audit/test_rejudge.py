@@ -11,6 +11,8 @@ from faults.film import LEAST_FACE_PX
 from vividhead.audit.rejudge import rejudge
 from vividhead.audit.verify import verify
 from vividhead.cli import main
+from vividhead.errors import DatasetError
+from vividhead.ledger import sole_writer
 from vividhead.manifest import read
 from vividhead.shipped import shipped
 from vividhead.testing.large_dataset import make_large_dataset
@@ -62,6 +64,20 @@ def test_a_tightened_rule_loses_clips_and_says_so_in_decisions(tabled: Path, tmp
     rows = read(Path(found.written)).to_pylist()
     assert sum(row["kept"] for row in rows) == found.kept_after.clips
     assert verify(tabled).findings == []  # the new decisions are those of the filters beside them
+
+
+def test_nothing_is_written_while_another_process_writes(tabled: Path, tmp_path: Path) -> None:
+    mine = filters(tmp_path, framing__border_distance_fraction="")
+    before = sorted(tabled.rglob("*"))
+    with sole_writer(tabled):
+        with pytest.raises(DatasetError, match="is being written by process"):
+            rejudge(tabled, mine)
+        assert rejudge(tabled, mine, write=False).written is None
+        assert rejudge(tabled, "talking-head").written is None
+    assert [path for path in sorted(tabled.rglob("*")) if path.name != ".lock"] == [
+        path for path in before if path.name != ".lock"
+    ]
+    assert rejudge(tabled, mine).written is not None
 
 
 def test_what_was_never_measured_is_undecided_not_gained(whole: Whole, tmp_path: Path) -> None:

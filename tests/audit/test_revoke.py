@@ -18,6 +18,7 @@ from vividhead.audit import embeddings
 from vividhead.audit import revoke as room
 from vividhead.audit.account import account
 from vividhead.audit.chosen import by_clip, by_condition, by_face, by_source
+from vividhead.audit.clips import own_policy
 from vividhead.audit.embeddings import stored_embeddings
 from vividhead.audit.rejudge import rejudge
 from vividhead.audit.repack import repack
@@ -200,6 +201,29 @@ def test_a_receipt_that_is_missing_or_altered_is_told_wherever_the_dataset_lies(
     assert [r["receipt"] for r in receipts(dataset)] == ["000001", "000002", "000003"]
 
 
+def test_the_newest_receipt_cannot_go_missing_or_be_changed_unnoticed(dataset: Path, tmp_path: Path) -> None:
+    for row in kept(dataset)[:2]:
+        out(dataset, row["clip_id"])
+    newest, third = dataset / "revoked" / "000002.json", kept(dataset)[2]["clip_id"]
+    said, mine = newest.read_bytes(), settings(tmp_path / "settings", "loose", LOOSE)
+    assert verify(dataset).findings == []
+
+    def changed() -> None:
+        receipt = json.loads(said)
+        write_receipt(dataset, {**receipt, "clips": []})  # and signed anew
+
+    writers = (lambda: repair(dataset), lambda: out(dataset, third), lambda: rejudge(dataset, mine))
+    for spoil, words in ((newest.unlink, "after 2 revocations, and 1 receipts"), (changed, "are not those")):
+        spoil()
+        (told,) = [finding for finding in verify(dataset).findings if finding.check == "revoked"]
+        assert told.path == "revoked" and words in told.detail
+        for write in writers:
+            with pytest.raises(DatasetError, match=words):
+                write()
+        newest.write_bytes(said)
+    assert verify(dataset).findings == [] and third in {row["clip_id"] for row in kept(dataset)}
+
+
 def test_prints_of_the_clip_and_pages_that_show_it_are_deleted(dataset: Path) -> None:
     gone, stays = (row["clip_id"] for row in kept(dataset)[:2])
     split(dataset, SplitOptions())
@@ -219,6 +243,7 @@ def test_a_clip_cut_otherwise_out_of_what_was_revoked_is_out_for_every_verb(data
     (receipt,) = receipts(dataset)
     receipt["clips"][0] |= {"clip_id": "f" * 20, "tar_bytes": 0}  # as if it had been cut otherwise then
     write_receipt(dataset, receipt)
+    (dataset / "manifest.parquet").unlink()  # it is sealed with the receipt as it was
     assert repair(dataset).after == 0
     assert gone["clip_id"] not in {row["clip_id"] for row in kept(dataset)}
     loose = settings(tmp_path / "settings", "loose", FILTERS.replace("160", "161"))
@@ -230,8 +255,9 @@ def test_a_clip_cut_otherwise_out_of_what_was_revoked_is_out_for_every_verb(data
 def test_the_report_shows_no_picture_of_it(dataset: Path) -> None:
     gone = kept(dataset)[0]["clip_id"]
     out(dataset, gone)
-    with opened(Tables(dataset)) as session:
-        stills = rejected_stills(session)
+    tables = Tables(dataset)
+    with opened(tables) as session:
+        stills = rejected_stills(session, tables, own_policy(tables))
     assert stills and gone not in {still.clip_id for still in stills}
 
 

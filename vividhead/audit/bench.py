@@ -30,7 +30,7 @@ def bench_audit(n_clips: int, dataset: Path | None, told: Told) -> Figures:
             maker = "from vividhead.testing.large_dataset import make_large_dataset as make; import sys; "
             maker += "from pathlib import Path; make(Path(sys.argv[1]), int(sys.argv[2]))"
             runs["make"] = _timed([sys.executable, "-c", maker, str(dataset), str(n_clips)])
-        for name, arguments in _verbs(dataset).items():
+        for name, arguments in _verbs(dataset, Path(scratch)).items():
             told(name)
             runs[name] = _timed([sys.executable, "-m", "vividhead.cli", *arguments])
         return {
@@ -40,7 +40,7 @@ def bench_audit(n_clips: int, dataset: Path | None, told: Told) -> Figures:
         }  # fmt: skip
 
 
-def _verbs(dataset: Path) -> dict[str, Sequence[str]]:
+def _verbs(dataset: Path, scratch: Path) -> dict[str, Sequence[str]]:
     ids = read(dataset / "clips.parquet").select(["clip_id", "source_id", "start_s_in_source"])
     row = ids.slice(len(ids) // 2, 1).to_pylist()[0]
     hours = float(np.sum(read(dataset / "manifest.parquet")["duration_s"].to_numpy())) / 3600
@@ -52,6 +52,7 @@ def _verbs(dataset: Path) -> dict[str, Sequence[str]]:
         "explain SOURCE@TIME": ["explain", where, f"{row['source_id']}@{row['start_s_in_source']:.2f}", "--json"],
         "tune": ["tune", where, "--target-hours", f"{hours * 0.9:.4f}", "--json"],
         "diff": ["diff", where, where, "--json"],
+        "report": ["report", where, "--out", str(scratch / "report.html")],
     }
 
 
@@ -75,13 +76,17 @@ def _timed(command: Sequence[str]) -> dict[str, float]:
 
 
 def table(figures: Figures) -> str:
-    """The figures as lines for people."""
+    """The figures as a table in Markdown, as docs/benchmarks.md has it."""
     lines = [
         f"{figures['clips']} clips of which {figures['kept_clips']} kept, {figures['fields']} fields, "
         f"{figures['cores']} cores",
-        f"{'':<22}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}",
+        "",
+        f"| {'verb':<20} | {'wall s':>8} | {'CPU s':>8} | {'peak MB':>8} |",
+        f"| {'-' * 20} | {'-' * 7}: | {'-' * 7}: | {'-' * 7}: |",
     ]
     for name, run in figures["runs"].items():
-        failed = f"   exit code {run['exit_code']}" if run["exit_code"] else ""
-        lines.append(f"{name:<22}{run['wall_s']:>9.1f}{run['cpu_s']:>9.1f}{run['peak_memory_mb']:>9}{failed}")
+        failed = f" exit code {run['exit_code']}" if run["exit_code"] else ""
+        lines.append(
+            f"| {name:<20} | {run['wall_s']:>8.1f} | {run['cpu_s']:>8.1f} | {run['peak_memory_mb']:>8} |{failed}"
+        )
     return "\n".join(lines)

@@ -30,8 +30,9 @@ from vividhead.audit.verdicts import (
     verdicts,
     verdicts_of,
 )
-from vividhead.ledger import write_atomically
+from vividhead.ledger import sole_writer, write_atomically
 from vividhead.policy import Policy, Rule
+from vividhead.revoked import all_revoked
 
 SHOWN = 20
 """Changed clips that are named; the decisions hold them all."""
@@ -103,9 +104,18 @@ class Difference:
 def rejudge(where: str | Path, filters: str, *, shown: int = SHOWN, write: bool = True) -> Difference:
     """Judge all clips by `filters`, write decisions/<digest>/ beside the old ones, and return what differs.
 
-    In an object store nothing is written. Shards and manifest stay as they are: see `vividhead pack`.
+    In an object store nothing is written. Shards and manifest stay as they are: see `vividhead pack`. Raises
+    DatasetError while another process writes the dataset: what it revokes could be kept here.
     """
     tables = Tables(where)
+    if write and tables.folder is not None and named_policy(tables, filters).digest != tables.digest:
+        with sole_writer(tables.folder):
+            all_revoked(tables.folder)
+            return _rejudged(Tables(where), filters, shown, write=True)  # read anew: it was open before the lock
+    return _rejudged(tables, filters, shown, write=False)
+
+
+def _rejudged(tables: Tables, filters: str, shown: int, *, write: bool) -> Difference:
     old, new = own_policy(tables), named_policy(tables, filters)
     now = judged(tables)
     out = revoked_rows(tables, now.clip_ids)

@@ -25,7 +25,7 @@ from vividhead.errors import UsageError
 from vividhead.ledger import Ledger, sole_writer
 from vividhead.publish import publish
 from vividhead.records import GRID_FPS
-from vividhead.revoked import FOLDER, receipts, signed, tombstones, write_receipt
+from vividhead.revoked import FOLDER, all_revoked, receipts, signed, tombstones, write_receipt
 from vividhead.shard_set import packed_keys
 from vividhead.shards import tar_size
 from vividhead.standing import StandingChain, stored_pipeline, stored_policy
@@ -53,6 +53,7 @@ def revoke(dataset: Path, chosen: Chosen, order: Order) -> Receipt:
         raise UsageError("--reason is missing: say why, the receipt is for those who ask later")
     with sole_writer(dataset):
         Ledger(dataset).sweep()
+        all_revoked(dataset)  # a receipt that is gone is no number for another
         finish_begun(dataset)
         already = tombstones(receipts(dataset))
         clips = [row for row in chosen.clips if row["clip_id"] not in already.by_clip]

@@ -123,6 +123,12 @@ class Tables:
             raise DatasetError(f"{self.where}/{self.place(name)} is missing or damaged: {fault}") from fault
         return found
 
+    def take(self, name: str, columns: Sequence[str], rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Some columns of some rows, by number; one column is in memory at a time."""
+        at = pa.array(rows, pa.int64())
+        found = {column: self.read(name, [column])[column].take(at).to_pylist() for column in columns}
+        return [{column: found[column][nth] for column in columns} for nth in range(len(rows))]
+
     def where_is(self, name: str, column: str, value: str) -> list[dict[str, Any]]:
         """All rows whose `column` holds `value`."""
         table = self.read(name)

@@ -21,6 +21,7 @@ from vividhead.live_line import LiveLine
 from vividhead.manifest import MANIFEST, MEMBERS
 from vividhead.pipeline import Pack
 from vividhead.records import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from vividhead.revoked import FOLDER, broken_seal
 from vividhead.shards import BLOCK
 
 PATH = "manifest.parquet"
@@ -39,7 +40,10 @@ def check_manifest(tables: Tables, found: Findings, readable: set[str], same: se
     manifest = tables.read(
         "manifest", ["clip_id", "shard", "shard_bytes", "n_frames", *COPIED, *layout], coded=["shard"]
     )
-    gone = tables.revoked().by_clip
+    out = tables.revoked()
+    if fault := broken_seal(tables.schema("manifest").metadata, out):
+        found.add("revoked", FOLDER, None, fault)
+    gone = out.by_clip
     stale = np.array([clip_id in gone for clip_id in manifest["clip_id"].to_pylist()] if gone else [], np.bool_)
     found.rows("revoked", PATH, stale, lambda row: f"{manifest['clip_id'][row]} is revoked; finish: vividhead repair")
     _check_layout(found, manifest)

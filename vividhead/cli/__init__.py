@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import audit, bench, curation, flashhead, latents, pages, weights
+from vividhead.cli import audit, bench, calibrate, curation, flashhead, latents, pages, plan, serve, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
     curation.add_curate(verbs)
     curation.add_demo(verbs)
+    plan.add_plan(verbs)
     curation.add_status(verbs)
     curation.add_scores(verbs)
     curation.add_reproduce(verbs)
@@ -82,9 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_revoke(verbs)
     audit.add_repair(verbs)
     audit.add_diff(verbs)
+    calibrate.add_calibrate(verbs)
     pages.add_report(verbs)
     pages.add_split(verbs)
     pages.add_card(verbs)
     pages.add_inspect(verbs)
+    serve.add_serve(verbs)
     weights.add_weights(verbs)
     return parser

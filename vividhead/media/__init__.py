@@ -5,7 +5,7 @@ The only owner of PyAV, ffmpeg-python and Pillow. Everything above sees upright,
 
 from vividhead.media.decode import GridFrame, Picture, key_frames, pictures
 from vividhead.media.encode import ClipWriter, EncodeOptions, flac
-from vividhead.media.probe import Probe, probe
+from vividhead.media.probe import Probe, header_duration_s, probe
 from vividhead.media.sound import all_sound, declared_sound_s, sound
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "all_sound",
     "declared_sound_s",
     "flac",
+    "header_duration_s",
     "key_frames",
     "pictures",
     "probe",

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 from av.audio.stream import AudioStream
 
 from vividhead.errors import MediaError
@@ -67,6 +68,15 @@ def probe(path: Path, beat: Callable[[], None] = lambda: None) -> Probe:
     if film is not None:
         found |= _pictures(path)
     return Probe(**found)
+
+
+def header_duration_s(path: Path) -> float | None:
+    """What a file's header says of its length, s; None where it says nothing. No packet is looked for.
+
+    Raises MediaError when it is no readable media file.
+    """
+    with open_media(path) as container:
+        return None if not container.duration or container.duration < 0 else container.duration / av.time_base
 
 
 def _laid_out(extent: Extent) -> dict[str, Any]:

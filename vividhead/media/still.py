@@ -43,24 +43,29 @@ def read_still(path: Path) -> NDArray[np.uint8]:
     if size > MAX_BYTES:
         raise MediaError("failed.too_large", f"{size >> 20} MB; at most {MAX_BYTES >> 20} MB are read")
     with faults_of(path):
-        file = io.BytesIO(path.read_bytes())
+        data = path.read_bytes()
+    return decode_still(data)
+
+
+def decode_still(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The picture in the bytes of a file, as `read_still` gives it; not decoded where it has more than `max_pixels`."""
     try:
-        with Image.open(file, formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise MediaError("failed.too_large", _too_large(f"{width} × {height} pixels"))
+            if width * height > max_pixels:
+                raise MediaError("failed.too_large", _too_large(f"{width} × {height} pixels", max_pixels))
             picture.load()
             return np.array(_opaque_srgb(ImageOps.exif_transpose(picture)), np.uint8)
     except UnidentifiedImageError as fault:
         raise MediaError("failed.unreadable", f"not a {', '.join(FORMATS)} picture") from fault
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as fault:
-        raise MediaError("failed.too_large", _too_large("too many pixels")) from fault
+        raise MediaError("failed.too_large", _too_large("too many pixels", max_pixels)) from fault
     except _BROKEN as fault:
         raise MediaError("failed.undecodable", f"the picture is damaged or cut off: {fault}") from fault
 
 
-def _too_large(what: str) -> str:
-    return f"{what}; at most {MAX_PIXELS >> 20} megapixels are read"
+def _too_large(what: str, max_pixels: int) -> str:
+    return f"{what}; at most {max_pixels >> 20} megapixels are read"
 
 
 def _opaque_srgb(picture: Image.Image) -> Image.Image:

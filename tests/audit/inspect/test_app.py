@@ -11,9 +11,9 @@ import pytest
 from tests.audit.inspect.conftest import HOSTILE
 from tests.audit.inspect.server import Inspector, inspecting
 from vividhead.audit.clips import own_policy
-from vividhead.audit.inspect.labels import read_labels
 from vividhead.audit.tables import Tables
 from vividhead.audit.verdicts import verdicts
+from vividhead.labels import read_labels
 from vividhead.manifest import read
 from vividhead.policy import load_policy
 

@@ -9,7 +9,7 @@ import pytest
 from tests.audit.inspect.conftest import HOSTILE
 from tests.audit.inspect.server import Inspector
 from tests.browser import chromium, complaints
-from vividhead.audit.inspect.labels import read_labels
+from vividhead.labels import read_labels
 from vividhead.manifest import read
 
 

@@ -55,6 +55,18 @@ def test_a_line_has_the_means_since_the_line_before(tmp_path: Path) -> None:
     assert "t200" not in second and "samples_per_s" not in second
 
 
+def test_utilisation_is_a_share_of_what_all_ranks_could_do(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fourfold = lambda totals: {name: (4 * total, count) for name, (total, count) in totals.items()}  # noqa: E731
+    monkeypatch.setattr("vividhead.flashhead.train.logs.summed", fourfold)
+    with Log(tmp_path, Place(rank=0, world=4), peak_flops_per_s=48.0) as log:
+        log.add({}, samples=8, flops=48.0)
+        clock.now_s += 2
+        line = log.write(1)
+        assert (line["samples_per_s"], line["mfu"]) == (16.0, 0.5)
+
+
 def test_speed_leaves_out_what_is_done_aside(tmp_path: Path, clock: Clock) -> None:
     with Log(tmp_path, Place(), peak_flops_per_s=48.0) as log:
         log.add({}, samples=8, flops=48.0)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -117,6 +118,28 @@ def test_how_many_failed_in_a_row_is_known_after_a_new_start(
     train(replace(order, config=replace(config, stage1=replace(config.stage1, steps=3))))
     with pytest.raises(VividHeadError, match="3 updates in a row had no finite gradient"):
         train(order)
+
+
+@pytest.mark.parametrize(("rank", "own", "skipped"), [(0, {"n_skipped": 2}, 5), (1, {"n_skipped": 2}, 2), (1, None, 0)])
+def test_each_rank_knows_how_many_windows_it_could_not_read(
+    rank: int, own: dict[str, int] | None, skipped: int
+) -> None:
+    """The first rank's count comes with the position; another's is its own, or none after a change of ranks."""
+    saved_: dict[str, Any] = {}
+    training = SimpleNamespace(n_skipped=2, state_dict=lambda: {"n_skipped": 5})
+    training.load_state_dict = lambda state: setattr(training, "n_skipped", state["n_skipped"])
+    stage: Any = SimpleNamespace(
+        modules={}, optimizers={}, patience={}, around=SimpleNamespace(place=SimpleNamespace(is_first=rank == 0))
+    )
+    checkpoints: Any = SimpleNamespace(
+        save=lambda step, modules, optimizers, extra, own: saved_.update(extra=extra, own=own),
+        newest=lambda: Path("step-00000003"),
+        load=lambda *_: SimpleNamespace(step=3, extra=saved_["extra"], own=own),
+    )
+    loop._save(checkpoints, stage, training, 3)  # type: ignore[arg-type]
+    assert saved_["own"] == {"n_skipped": 2}
+    assert loop._resumed(checkpoints, stage, training) == 3  # type: ignore[arg-type]
+    assert training.n_skipped == skipped
 
 
 def test_parameters_of_one_process_alone_cannot_be_spread(dataset: Path, tmp_path: Path) -> None:

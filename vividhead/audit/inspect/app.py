@@ -1,25 +1,25 @@
 """The inspector's addresses: three files, and JSON about clips. Everything is read only but labels."""
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from vividhead.audit.clips import own_policy
+from vividhead.audit.inspect.current import Current, View
 from vividhead.audit.inspect.guard import Access, Guard
-from vividhead.audit.inspect.labels import MOST_LETTERS, add_label, newest, read_labels
-from vividhead.audit.inspect.media import ClipSight
 from vividhead.audit.inspect.store import MOST_ROWS, Asked, Limits, Store
 from vividhead.audit.tables import Tables
 from vividhead.errors import MediaError, UsageError, VividHeadError
+from vividhead.labels import MOST_LETTERS, add_label, newest
 from vividhead.plain import to_plain
 from vividhead.policy import Policy, load_policy
 from vividhead.settings import shipped_names
@@ -66,11 +66,21 @@ class Judgement(BaseModel):
 
 def make_app(tables: Tables, access: Access) -> FastAPI:
     """The application over one dataset; raises a VividHeadError where the dataset cannot be read."""
-    store, sight, own = Store(tables), ClipSight(tables), own_policy(tables)
+    current = Current(tables)
     folder = tables.folder
-    labels = read_labels(folder) if folder is not None else []
-    store.note(labels)
-    app = FastAPI(title="VividHead inspector", openapi_url=None, docs_url=None, redoc_url=None)
+
+    def now() -> Iterator[View]:
+        with current.looked() as view:
+            yield view
+
+    Now = Annotated[View, Depends(now)]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        current.close()
+
+    app = FastAPI(title="VividHead inspector", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(Guard, access=access)
 
     @app.exception_handler(VividHeadError)
@@ -85,8 +95,8 @@ def make_app(tables: Tables, access: Access) -> FastAPI:
             {"error": "; ".join(f"{error['loc'][-1]}: {error['msg']}" for error in fault.errors())}, 422
         )
 
-    def known(clip_id: str) -> dict[str, Any]:
-        clip = store.clip(clip_id)
+    def known(view: View, clip_id: str) -> dict[str, Any]:
+        clip = view.store.clip(clip_id)
         if clip is None:
             raise HTTPException(404, "there is no such clip")
         return clip
@@ -95,69 +105,73 @@ def make_app(tables: Tables, access: Access) -> FastAPI:
         app.add_api_route(path, _static(name, kind), methods=["GET"])
 
     @app.get("/api/dataset")
-    def dataset() -> dict[str, Any]:
-        (counts,) = store.rows(
+    def dataset(view: Now) -> dict[str, Any]:
+        (counts,) = view.store.rows(
             """SELECT count(*) AS clips, count(*) FILTER (kept AND packed) AS kept,
                coalesce(sum(duration_s), 0) AS seconds FROM clips"""
         )
         return {
-            "where": tables.where, "vividhead": version("vividhead"), **counts, "fields": to_plain(_fields(store)),
-            "codes": store.codes(), "own": _plain(own), "filters": ["(the dataset's own)", *shipped_names("filters")],
-            "can_label": folder is not None, "most_rows": MOST_ROWS,
+            "where": tables.where, "vividhead": version("vividhead"), **counts, "fields": to_plain(_fields(view.store)),
+            "codes": view.store.codes(), "own": _plain(view.own),
+            "filters": ["(the dataset's own)", *shipped_names("filters")], "can_label": folder is not None,
+            "most_rows": MOST_ROWS,
         }  # fmt: skip
 
     @app.get("/api/filters")
-    def filters(name: str) -> dict[str, Any]:
+    def filters(view: Now, name: str) -> dict[str, Any]:
         if name not in shipped_names("filters"):
-            return _plain(own)
-        policy = load_policy(name, tables.names("measurements"))
-        return _plain(replace(policy, rules=tuple(rule for rule in policy.rules if rule.id in store.fields)))
+            return _plain(view.own)
+        policy = load_policy(name, view.tables.names("measurements"))
+        return _plain(replace(policy, rules=tuple(rule for rule in policy.rules if rule.id in view.store.fields)))
 
     @app.get("/api/clips")
     def clips(
-        state: str = "all", code: str = "", text: Annotated[str, Query(max_length=500)] = "", label: str = "",
-        field: str = "", low: Number = None, high: Number = None, sort: str = "clip_id", descending: bool = False,
+        view: Now, state: str = "all", code: str = "", text: Annotated[str, Query(max_length=500)] = "",
+        label: str = "", field: str = "", low: Number = None, high: Number = None,
+        sort: str = "clip_id", descending: bool = False,
         offset: Annotated[int, Query(ge=0, le=2**40)] = 0, limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
     ) -> dict[str, Any]:  # fmt: skip
         asked = Asked(
                 state=state, code=code, text=text, label=label, field=field, low=low, high=high, sort=sort,
                 descending=descending, offset=offset, limit=limit,
             )  # fmt: skip
-        return dict(_finite(store.page(asked)))
+        return dict(_finite(view.store.page(asked)))
 
     @app.get("/api/clips/{clip_id}")
-    def clip(clip_id: str) -> dict[str, Any]:
-        found = known(clip_id)
-        return dict(_finite({"clip": found, "siblings": store.of_source(found["source_id"])}))
+    def clip(view: Now, clip_id: str) -> dict[str, Any]:
+        found = known(view, clip_id)
+        return dict(_finite({"clip": found, "siblings": view.store.of_source(found["source_id"])}))
 
     @app.get("/api/clips/{clip_id}/video")
-    def video(clip_id: str, request: Request) -> Response:
-        return _part(sight.video(known(clip_id)), request.headers.get("range"), "video/mp4")
+    def video(view: Now, clip_id: str, request: Request) -> Response:
+        return _part(view.sight.video(known(view, clip_id)), request.headers.get("range"), "video/mp4")
 
     @app.get("/api/clips/{clip_id}/landmarks")
-    def landmarks(clip_id: str) -> Response:
-        return Response(sight.landmarks(known(clip_id)).astype("<i2").tobytes(), media_type="application/octet-stream")
+    def landmarks(view: Now, clip_id: str) -> Response:
+        return Response(
+            view.sight.landmarks(known(view, clip_id)).astype("<i2").tobytes(), media_type="application/octet-stream"
+        )
 
     @app.get("/api/clips/{clip_id}/curves")
-    def curves(clip_id: str) -> dict[str, Any]:
-        return sight.curves(known(clip_id))
+    def curves(view: Now, clip_id: str) -> dict[str, Any]:
+        return view.sight.curves(known(view, clip_id))
 
     @app.post("/api/compare")
-    def compare(asked: Comparison) -> dict[str, Any]:
-        return store.compared([rule.limits() for rule in asked.a], [rule.limits() for rule in asked.b])
+    def compare(view: Now, asked: Comparison) -> dict[str, Any]:
+        return view.store.compared([rule.limits() for rule in asked.a], [rule.limits() for rule in asked.b])
 
     @app.get("/api/labels")
-    def all_labels() -> list[dict[str, Any]]:
-        return [to_plain(label) for label in newest(labels).values()]
+    def all_labels(view: Now) -> list[dict[str, Any]]:
+        return [to_plain(label) for label in newest(view.labels).values()]
 
     @app.post("/api/labels")
-    def judge(asked: Judgement) -> dict[str, Any]:
-        known(asked.clip_id)
+    def judge(view: Now, asked: Judgement) -> dict[str, Any]:
+        known(view, asked.clip_id)
         if folder is None:
             raise UsageError("labels are stored beside the dataset, and this one is in an object store")
-        made = add_label(folder, asked.clip_id, asked.label, asked.reason, asked.by, tables.digest)
-        labels.append(made)
-        store.note([made])
+        made = add_label(folder, asked.clip_id, asked.label, asked.reason, asked.by, view.tables.digest)
+        view.labels.append(made)
+        view.store.note([made])
         return dict(to_plain(made))
 
     return app

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vividhead.audit.inspect.labels import Label
 from vividhead.audit.report.figures import table_rows
 from vividhead.audit.sql import FIRST_BROKEN, add_view, connected, quoted, text
 from vividhead.audit.tables import Tables
-from vividhead.audit.verdicts import STATUSES, score_columns
+from vividhead.audit.verdicts import STATUSES, revoked_rows, score_columns
 from vividhead.errors import ConfigError, UsageError
+from vividhead.labels import Label
 from vividhead.revoked import CODE as REVOKED
 from vividhead.score import Field, score_class
 
@@ -97,14 +97,18 @@ class Store:
             add_view(self._session, self.tables, "packed", "manifest")
         else:
             self._session.execute("CREATE VIEW packed AS SELECT clip_id FROM decisions WHERE false")
+        gone = revoked_rows(self.tables, ids)  # decisions may be those before a revocation that is at work now
+        self._session.register("gone", pa.table({"nth": pa.array(list(gone), pa.int64())}))
         self._session.execute(
             f"""CREATE TABLE clips AS
-               SELECT w.* RENAME (start_s_in_source AS start_s, end_s_in_source AS end_s), d.kept,
-                   p.clip_id IS NOT NULL AS packed, d.failure, s.uri,
-                   coalesce(d.failure, ({FIRST_BROKEN}).code) AS first
+               SELECT w.* RENAME (start_s_in_source AS start_s, end_s_in_source AS end_s),
+                   d.kept AND g.nth IS NULL AS kept, p.clip_id IS NOT NULL AS packed, d.failure, s.uri,
+                   CASE WHEN g.nth IS NOT NULL THEN {text(REVOKED)}
+                        ELSE coalesce(d.failure, ({FIRST_BROKEN}).code) END AS first
                FROM wide_arrow w JOIN decisions d USING (clip_id)
                LEFT JOIN (SELECT clip_id FROM packed) p USING (clip_id)
-               JOIN (SELECT source_id, uri FROM sources) s USING (source_id)"""  # noqa: S608 - ours alone
+               JOIN (SELECT source_id, uri FROM sources) s USING (source_id)
+               LEFT JOIN gone g ON g.nth = w.nth"""  # noqa: S608 - ours alone
         )
         self._session.unregister("wide_arrow")
         self._session.execute("CREATE TABLE labels (clip_id VARCHAR PRIMARY KEY, label VARCHAR, about VARCHAR)")

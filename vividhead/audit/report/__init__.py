@@ -1,5 +1,6 @@
 """`vividhead report`: one HTML page about a dataset, made from its tables."""
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,18 +26,21 @@ def report(dataset: str | Path, out: Path, *, filters: str | None = None, hourly
     tables = Tables(dataset)
     scores = tables.names("measurements")
     policy = own_policy(tables) if filters is None else load_policy(filters, scores)
-    with opened(tables, None if filters is None else policy) as session:
+    with (
+        ThreadPoolExecutor(1) as beside,  # columns are read and counted beside DuckDB's sums
+        opened(tables, None if filters is None else policy) as session,
+    ):
+        stills = beside.submit(kept_stills, tables, policy)
+        drawn = beside.submit(histograms, tables, policy, *kept_of(session))
         flow = flow_of(session)
-        drawn = histograms(tables, policy, *kept_of(session))
         counts = session.execute("SELECT count(*), count(*) FILTER (kept) FROM candidates").fetchone()
         assert counts is not None
-        best, worst = kept_stills(session, tables, policy)
         figures = Figures(
             where=tables.where, run=tables.run, policy=policy, is_own_policy=policy.digest == tables.digest,
-            n_clips=counts[0], n_kept=counts[1], flow=flow, histograms=drawn, durations=durations(session),
+            n_clips=counts[0], n_kept=counts[1], flow=flow, histograms=drawn.result(), durations=durations(session),
             attributes=attributes(session), pace=pace_of(tables.folder, flow.footage_s), hourly_cost=hourly_cost,
-            models=models(session, scores), best=best, worst=worst, rejected=rejected_stills(session),
-            vividhead=version("vividhead"),
+            models=models(session, scores), rejected=rejected_stills(session, tables, policy),
+            best=stills.result()[0], worst=stills.result()[1], vividhead=version("vividhead"),
         )  # fmt: skip
     write_atomically(out, page_of(figures).encode(errors="backslashreplace"))
     return out

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vividhead.score import Field, score_class
 if TYPE_CHECKING:
     from vividhead.audit.sql import Session
 
+Floats = NDArray[np.float64]
 BINS = 40
 QUANTILE_SAMPLE = 200_000
 """Values that the ends of a chart are read from."""
@@ -119,14 +120,14 @@ def _of_score(
         rules = tuple(r for r in policy.rules if (r.score, r.field) == (score, name))
         values_N, null_N = columns.values_N(name)
         known_N = ~null_N & np.isfinite(values_N)
-        low, high = _range(values_N[known_N], about, rules)
-        at_N = np.clip((values_N - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.int8)
-        bars = [np.bincount(at_N[known_N & chosen_N], minlength=BINS) for chosen_N in (kept_N, ~kept_N)]
-        n_unknown = int(len(known_N) - known_N.sum() - sum(why.values()))
+        n_known = int(np.count_nonzero(known_N))
+        low, high = _range(values_N[_sampled(known_N, n_known)], about, rules)
+        bars = _bars(values_N, known_N, kept_N, low, high)
+        n_unknown = len(known_N) - n_known - sum(why.values())
         unknown = {**why, **({"not known": n_unknown} if n_unknown else {})}
         yield Histogram(
             name=f"{score}.{name}", unit=about.unit, meaning=about.meaning, low=low, high=high, rules=rules,
-            kept=tuple(bars[0].tolist()), rejected=tuple(bars[1].tolist()), unknown=tuple(sorted(unknown.items())),
+            kept=tuple(bars[1].tolist()), rejected=tuple(bars[0].tolist()), unknown=tuple(sorted(unknown.items())),
         )  # fmt: skip
 
 
@@ -142,9 +143,26 @@ def _why_unknown(columns: ScoreColumns) -> dict[str, int]:
     return {code: count for code, count in out.items() if count}
 
 
-def _range(values: NDArray[np.float64], about: Field, rules: Sequence[Rule]) -> tuple[float, float]:
+def _sampled(known_N: Mask, n_known: int) -> slice | NDArray[np.int64]:
+    """Some of the clips whose value is known, evenly spread."""
+    step = max(1, n_known // QUANTILE_SAMPLE)
+    return slice(None, None, step) if n_known == len(known_N) else np.flatnonzero(known_N)[::step]
+
+
+def _bars(values_N: Floats, known_N: Mask, kept_N: Mask, low: float, high: float) -> NDArray[np.int64]:
+    """(rejected, kept) × bins: clips. The end bins also hold what lies beyond them."""
+    at_N = values_N - low
+    at_N *= BINS / (high - low)
+    np.clip(at_N, 0, BINS - 1, out=at_N)
+    at_N[~known_N] = 0
+    bin_N = at_N.astype(np.int64)
+    bin_N += kept_N * BINS
+    bin_N[~known_N] = 2 * BINS
+    return np.bincount(bin_N, minlength=2 * BINS + 1)[: 2 * BINS].reshape(2, BINS)
+
+
+def _range(sample: Floats, about: Field, rules: Sequence[Rule]) -> tuple[float, float]:
     """What to draw: 99 % of the values, and the limits."""
-    sample = values[:: max(1, len(values) // QUANTILE_SAMPLE)]
     points = [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
     points += np.quantile(sample, [0.005, 0.995]).tolist() if len(sample) else []
     low, high = (min(points), max(points)) if points else (0.0, 1.0)
@@ -183,58 +201,68 @@ def attributes(session: "Session") -> list[Attribute]:
     assert total is not None
     rows = session.execute(
         """SELECT name, value, count(*), sum(footage_s), sum(candidate_s), sum(kept_s)
-           FROM source_values JOIN per_source USING (source_id) GROUP BY ALL ORDER BY 1, 4 DESC, 2"""
+           FROM source_values JOIN per_source USING (source) GROUP BY ALL ORDER BY 1, 4 DESC, 2"""
     ).fetchall()
-    reasons = {
-        (name, value): code
-        for name, value, code in session.execute(
-            """SELECT name, value, arg_max(first, s) FROM (
-                   SELECT name, value, first, sum(s) AS s FROM source_values JOIN lost USING (source_id) GROUP BY ALL
-               ) GROUP BY ALL"""
-        ).fetchall()
-    }
     by_name: dict[str, list[Group]] = {}
     for name, value, n_sources, footage_s, candidate_s, kept_s in rows:
-        by_name.setdefault(name, []).append(
-            Group(
-                value=value, n_sources=n_sources, footage_s=footage_s, candidate_s=candidate_s, kept_s=kept_s,
-                first_reason=reasons.get((name, value)) or "",
-            )
-        )  # fmt: skip
+        group = Group(value=value, n_sources=n_sources, footage_s=footage_s, candidate_s=candidate_s, kept_s=kept_s)
+        by_name.setdefault(name, []).append(group)
+    given = [name for name, groups in by_name.items() if any(group.value != NOT_GIVEN for group in groups)]
+    told = {name: _shortened(by_name[name]) for name in given[:MOST_ATTRIBUTES]}
+    most = _most_lost(session, [(name, group.value) for name, groups in told.items() for group in groups])
     return [
-        Attribute(name=name, groups=_shortened(groups), candidate_s=total[0], kept_s=total[1])
-        for name, groups in by_name.items()
-        if any(group.value != NOT_GIVEN for group in groups)
-    ][:MOST_ATTRIBUTES]
+        Attribute(
+            name=name, candidate_s=total[0], kept_s=total[1],
+            groups=tuple(replace(group, first_reason=most.get((name, group.value), "")) for group in groups),
+        )
+        for name, groups in told.items()
+    ]  # fmt: skip
+
+
+def _most_lost(session: "Session", shown: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """(attribute, value) → the first reason that took most seconds of it, for the values that are shown alone."""
+    names, values = ([pair[at] for pair in shown] for at in (0, 1))
+    session.register("shown", pa.table({"nth": list(range(len(shown))), "name": names, "value": values}, _SHOWN))
+    found = session.execute(
+        """WITH theirs AS (SELECT nth, source FROM source_values JOIN shown USING (name, value))
+           SELECT nth, arg_max(first, (s, first)) FROM (
+               SELECT nth, first, sum(s) AS s FROM theirs JOIN lost USING (source) GROUP BY ALL
+           ) WHERE first IS NOT NULL GROUP BY 1"""
+    ).fetchall()
+    session.unregister("shown")
+    return {shown[nth]: code for nth, code in found}
+
+
+_SHOWN = pa.schema([("nth", pa.int32()), ("name", pa.string()), ("value", pa.string())])
 
 
 def _per_source(session: "Session") -> None:
-    """Tables of sums: `per_source`, `lost` (by source and first reason), `source_values` (by source and attribute)."""
+    """Tables of sums by row of sources.parquet: `per_source`, `lost` (by first reason, too), `source_values`."""
     session.execute(
         """CREATE TEMP TABLE per_source AS
-           SELECT source_id, s.duration_s AS footage_s, coalesce(c.candidate_s, 0) AS candidate_s,
+           SELECT source, s.duration_s AS footage_s, coalesce(c.candidate_s, 0) AS candidate_s,
                coalesce(c.kept_s, 0) AS kept_s, coalesce(c.n, 0) AS n_clips, coalesce(c.n_kept, 0) AS n_kept
            FROM sources s LEFT JOIN (
-               SELECT source_id, sum(duration_s) AS candidate_s, sum(duration_s) FILTER (kept) AS kept_s, count(*) AS n,
+               SELECT source, sum(duration_s) AS candidate_s, sum(duration_s) FILTER (kept) AS kept_s, count(*) AS n,
                    count(*) FILTER (kept) AS n_kept
                FROM candidates GROUP BY 1
-           ) c USING (source_id) WHERE s.outcome = 'ready'"""
+           ) c USING (source) WHERE s.outcome = 'ready'"""
     )
     session.execute(
         """CREATE TEMP TABLE lost AS
-           SELECT source_id, first, sum(duration_s) AS s FROM candidates WHERE NOT kept GROUP BY 1, 2"""
+           SELECT source, first, sum(duration_s) AS s FROM candidates WHERE NOT kept GROUP BY 1, 2"""
     )
     plain = ("licence", "consent", "language", "container", "video_codec")
-    chosen = " UNION ALL ".join(f"SELECT source_id, {text(c)} AS name, {c} AS value FROM ready" for c in plain)  # noqa: S608
+    chosen = " UNION ALL ".join(f"SELECT source, {text(c)} AS name, {c} AS value FROM ready" for c in plain)  # noqa: S608
     session.execute(
         f"""CREATE TEMP TABLE source_values AS
             WITH ready AS (FROM sources WHERE outcome = 'ready'),
-            given AS (SELECT source_id, unnest(map_entries(attributes)) AS e FROM ready),
+            given AS (SELECT source, unnest(map_entries(attributes)) AS e FROM ready),
             keys AS (SELECT e.key AS name FROM given GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {MOST_ATTRIBUTES}),
-            named AS (SELECT source_id, 'attribute ' || name AS name, attributes[name] AS value FROM ready, keys)
-            SELECT source_id, name, coalesce(nullif(trim(value::VARCHAR), ''), {text(NOT_GIVEN)}) AS value FROM (
+            named AS (SELECT source, 'attribute ' || name AS name, attributes[name] AS value FROM ready, keys)
+            SELECT source, name, coalesce(nullif(trim(value::VARCHAR), ''), {text(NOT_GIVEN)}) AS value FROM (
                 {chosen} UNION ALL FROM named UNION ALL
-                SELECT source_id, 'picture size', least(width_px, height_px) || ' px (shorter side)' FROM ready
+                SELECT source, 'picture size', least(width_px, height_px) || ' px (shorter side)' FROM ready
             )"""  # noqa: S608 - no part of it comes from outside
     )
 

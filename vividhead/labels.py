@@ -2,7 +2,7 @@
 
     labels/20261122T201500.123456Z-<8 hex digits>.json    clip_id, label, reason, by, at_utc, filters, vividhead
 
-The newest of a clip counts. `calibrate` and others read them all with `read_labels`.
+The newest of a clip counts. Whoever uses them reads them with `read_labels`, and needs no inspector for it.
 """
 
 import json

@@ -1,0 +1,80 @@
+"""Who may connect. As the inspector's guard (DNS rebinding, foreign pages, tokens), and for WebSockets too.
+
+A browser sends a WebSocket's handshake from any page to any host, with cookies, and shows the page the answers: so the
+Origin must be our own, or one that was named. Programs send none; off this machine they need the token.
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vividhead.audit.inspect.guard import HEADERS, Access
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+COOKIE = "vividhead_serve_token"
+OPEN_PATHS = ("/healthz", "/readyz")
+"""For those who watch the server: they tell nothing worth a token."""
+
+
+class Guard:
+    """Stands before the app."""
+
+    def __init__(self, app: ASGIApp, access: Access, origins: tuple[str, ...]) -> None:
+        """Let in who `access` knows, and of foreign pages those of `origins`."""
+        self._app, self._access, self._origins = app, access, frozenset(origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the app answer."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        refused = self._refused(HTTPConnection(scope), scope)
+        if scope["type"] == "websocket":
+            if refused is None:
+                await self._app(scope, receive, send)
+            else:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": "refused"})  # before accept: HTTP 403
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in {**HEADERS, "Content-Security-Policy": POLICY}.items():
+                    headers[name] = value
+            await send(message)
+
+        await (refused or self._app)(scope, receive, with_headers)
+
+    def _refused(self, asked: HTTPConnection, scope: Scope) -> PlainTextResponse | RedirectResponse | None:
+        host = asked.headers.get("host", "")
+        if self._access.hosts is not None and _name(host) not in self._access.hosts:
+            return PlainTextResponse("This name is not one of this server's.", 421)
+        origin = asked.headers.get("origin")
+        if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+            return PlainTextResponse("This page may not use this server.", 403)
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            return PlainTextResponse("Nothing is changed by requests.", 405)
+        if self._access.token is None or asked.url.path in OPEN_PATHS:
+            return None
+        given = asked.query_params.get("token")
+        if given is not None and scope["type"] == "http" and self._access.knows(given):
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            return answer
+        bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._access.knows(asked.cookies.get(COOKIE)) or self._access.knows(bearer):
+            return None
+        return PlainTextResponse("A token is needed: open the address that `vividhead serve` printed.", 401)
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    bare = host.rsplit(":", 1)[0] if host.rsplit(":", 1)[-1].isdigit() else host
+    return bare.lower()

@@ -1,0 +1,201 @@
+// A client of the streaming protocol, version 1 (docs/serving.md), for any page: no dependency, no DOM.
+//
+//   const head = new TalkingHead("ws://127.0.0.1:8770/v1/stream", { onMedia, onNote, onEnd });
+//   const hello = await head.open({ portrait: "demo" });
+//   head.push(int16Samples, 48000); head.flush();
+//
+// It reconnects and resumes by itself when the connection breaks.
+
+const VERSION = 1;
+const MEDIA = 0x81;
+const CODECS = { 1: "image/jpeg", 2: "image/webp" };
+const IDLE = 1, LAST = 2;
+const UP_BYTES = 8, DOWN_BYTES = 32;
+const RETRY_MS = [100, 300, 1000, 2000, 4000];
+
+export function pcmMessage(samples, rateHz) {
+  const message = new ArrayBuffer(UP_BYTES + 2 * samples.length);
+  const view = new DataView(message);
+  view.setUint8(0, 0x01);
+  view.setUint8(1, VERSION);
+  view.setUint32(4, rateHz, true);
+  for (let at = 0; at < samples.length; at++) view.setInt16(UP_BYTES + 2 * at, samples[at], true);
+  return message;
+}
+
+export function portraitMessage(file) {
+  const message = new Uint8Array(UP_BYTES + file.byteLength);
+  message[0] = 0x02;
+  message[1] = VERSION;
+  message.set(new Uint8Array(file), UP_BYTES);
+  return message;
+}
+
+export function parseMedia(buffer) {
+  const view = new DataView(buffer);
+  if (view.getUint8(0) !== MEDIA || view.getUint8(1) !== VERSION) throw new Error("not a media message of version 1");
+  const flags = view.getUint8(3), count = view.getUint16(16, true), nSamples = view.getUint32(24, true);
+  let at = DOWN_BYTES + 4 * count;
+  const pictures = [];
+  for (let k = 0; k < count; k++) {
+    const size = view.getUint32(DOWN_BYTES + 4 * k, true);
+    pictures.push(new Blob([new Uint8Array(buffer, at, size)], { type: CODECS[view.getUint8(2)] }));
+    at += size;
+  }
+  const pcm = new Float32Array(nSamples);
+  for (let k = 0; k < nSamples; k++) pcm[k] = view.getInt16(at + 2 * k, true) / 32768;
+  return {
+    pictures, pcm, idle: Boolean(flags & IDLE), last: Boolean(flags & LAST), epoch: view.getUint32(4, true),
+    startFrame: Number(view.getBigUint64(8, true)), sidePx: view.getUint16(18, true), rateHz: view.getUint32(20, true),
+    dropped: view.getUint32(28, true),
+  };
+}
+
+export function toInt16(floats) {
+  const samples = new Int16Array(floats.length);
+  for (let at = 0; at < floats.length; at++) samples[at] = Math.max(-1, Math.min(1, floats[at])) * 32767;
+  return samples;
+}
+
+export class TalkingHead {
+  // onMedia(media), onNote(message), onEnd(error or null), onState("open" | "resuming")
+  constructor(address, { onMedia, onNote = () => {}, onEnd = () => {}, onState = () => {} }) {
+    Object.assign(this, { address, onMedia, onNote, onEnd, onState });
+    this.epoch = 0;
+    this.key = null;
+    this.tries = 0;
+    this.over = false;
+    this.pushedS = 0;
+    this.spokenS = 0;
+    this.dropped = 0;
+    this.waiters = [];
+  }
+
+  // Resolves with the server's `started`; portrait: a name, an ArrayBuffer with a picture file, or null.
+  open({ portrait = null, seed = undefined, consent = false, video = ["jpeg"] } = {}) {
+    this.wanted = { portrait, seed, consent, video };
+    return new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+      this._connect();
+    });
+  }
+
+  _connect() {
+    const socket = new WebSocket(this.address, ["vividhead.v1"]);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    socket.onmessage = (event) => {
+      if (socket !== this.socket) return;
+      if (typeof event.data === "string") this._heard(JSON.parse(event.data));
+      else this._seen(parseMedia(event.data));
+    };
+    socket.onclose = () => socket === this.socket && this._lost();
+  }
+
+  _heard(message) {
+    if (message.type === "hello") {
+      this.hello = message;
+      this._begin();
+    } else if (message.type === "started") {
+      this.key = message.key;
+      this.tries = 0;
+      this.onState("open");
+      this.settle.resolve(message);
+    } else if (message.type === "resumed") {
+      this.tries = 0;
+      this.epoch = message.epoch;
+      this.onState("open");
+    } else if (message.type === "error") {
+      this._end(message);
+      return;
+    }
+    this.onNote(message);
+  }
+
+  _begin() {
+    if (this.key !== null) {
+      this._tell({ type: "resume", key: this.key });
+      return;
+    }
+    const { portrait, seed, consent, video } = this.wanted;
+    if (portrait instanceof ArrayBuffer) this.socket.send(portraitMessage(portrait));
+    const named = typeof portrait === "string" ? { portrait } : {};
+    this._tell({ type: "start", version: VERSION, seed, consent, video, shown: true, ...named });
+  }
+
+  _seen(media) {
+    if (media.epoch !== this.epoch) return;
+    const counted = media.dropped - this.dropped + (media.idle ? 0 : media.pictures.length);
+    this.spokenS = Math.min(this.pushedS, this.spokenS + counted / 25);
+    this.dropped = media.dropped;
+    this._wake();
+    this.onMedia(media);
+  }
+
+  // What the server has not spoken yet, in seconds.
+  get waitingS() {
+    return this.pushedS - this.spokenS;
+  }
+
+  push(samples, rateHz) {
+    if (this.socket.readyState !== WebSocket.OPEN) return;
+    this.pushedS += samples.length / rateHz;
+    this.socket.send(pcmMessage(samples, rateHz));
+  }
+
+  // An utterance of any length: waits while the server has enough. False where it was interrupted.
+  async sayAll(samples, rateHz, aheadS = 8) {
+    const epoch = this.epoch, piece = Math.round(rateHz / 2);
+    for (let at = 0; at < samples.length; at += piece) {
+      while (this.waitingS > aheadS && this.epoch === epoch && !this.over) {
+        await new Promise((resolve) => this.waiters.push(resolve));
+      }
+      if (this.epoch !== epoch || this.over) return false;
+      this.push(samples.subarray(at, at + piece), rateHz);
+    }
+    this.flush();
+    return true;
+  }
+
+  flush() { this._tell({ type: "flush" }); }
+  say(text) { this._tell({ type: "say", text }); }
+  shown(frame) { this._tell({ type: "shown", frame }); }
+
+  interrupt() {
+    this.epoch++;
+    this.pushedS = this.spokenS = 0;
+    this._wake();
+    this._tell({ type: "interrupt" });
+  }
+
+  close() {
+    this._tell({ type: "stop" });
+    this._end(null);
+  }
+
+  _tell(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  _wake() {
+    for (const wake of this.waiters.splice(0)) wake();
+  }
+
+  _lost() {
+    if (this.over) return;
+    if (this.key === null || this.tries >= RETRY_MS.length) {
+      this._end({ code: "lost", text: "the connection was lost" });
+      return;
+    }
+    this.onState("resuming");
+    setTimeout(() => !this.over && this._connect(), RETRY_MS[this.tries++]);
+  }
+
+  _end(error) {
+    if (this.over) return;
+    this.over = true;
+    this._wake();
+    if (this.settle) this.settle.reject(error);
+    this.onEnd(error);
+  }
+}
