@@ -27,6 +27,13 @@ def test_frames_taken_out_of_a_talk_are_found_where_they_are_missing(footage: Fr
     assert jumped["at_s"] == pytest.approx(40 / 25)
 
 
+def test_a_real_jump_cut_that_shot_detection_overlooks_is_found(footage: Frames) -> None:
+    pictures = footage("portrait_sofa", 240, 300)  # of 30 a second; the 271st follows another take
+    jumped = read(ArrayClipMedia(pictures))
+    assert jumped["largest_jump"] > 2
+    assert jumped["at_s"] == pytest.approx(31 / 25)
+
+
 def test_a_swift_camera_is_no_jump_and_a_step_of_the_picture_is(
     astronaut: NDArray[np.uint8], astronaut_box: NDArray[np.float32], moved: Callable[..., ArrayClipMedia]
 ) -> None:
