@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from vividhead import __version__
-from vividhead.cli import audit, bench, curation, flashhead, latents, pages, plan, serve, weights
+from vividhead.cli import audit, bench, calibrate, curation, flashhead, latents, pages, plan, serve, weights
 from vividhead.cli.terminal import say
 from vividhead.errors import StorageError, VividHeadError
 
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_revoke(verbs)
     audit.add_repair(verbs)
     audit.add_diff(verbs)
+    calibrate.add_calibrate(verbs)
     pages.add_report(verbs)
     pages.add_split(verbs)
     pages.add_card(verbs)

@@ -1,0 +1,173 @@
+"""All readings of a calibration: a task for each clip and family, each committed whole, several clips at a time.
+
+readings/<clip>-<family>-<digest>.json      there: done; the digest is of all that made the readings
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vividhead import score
+from vividhead.calibrate.goods import opened
+from vividhead.calibrate.perturbations import FAMILIES, Family, Scene
+from vividhead.calibrate.perturbations.family import spoken
+from vividhead.calibrate.records import UNTOUCHED, Good, Reading
+from vividhead.calibrate.subject import Seen, media_of, read, scene_of, watched
+from vividhead.faces import hushed
+from vividhead.ledger import write_atomically
+from vividhead.pipeline import Pipeline
+from vividhead.plain import from_plain, to_plain
+
+BYSTANDER_CLIPS = 6
+"""One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
+VERSION = 1
+"""Raise it when the same clip and family may read otherwise by a change in this room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One clip under some families."""
+
+    good: Good
+    other: Good
+    families: tuple[str, ...]
+    everything: bool
+    """Are all scores wanted at a family's last level, also those that it does not concern?"""
+    scores: tuple[str, ...]
+    seed: int
+    pipeline: Pipeline
+    folder: Path
+    """Holds `clips/` and `readings/`."""
+
+    def place(self, family: str) -> Path:
+        """Where the readings of this family lie."""
+        named = next((f for f in FAMILIES if f.name == family), None)
+        asked = self.asked(named, named.levels[-1] if named else None)
+        made_by = [
+            VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
+            [(name, score.score_class(name).version) for name in asked], to_plain(self.pipeline),
+        ]  # fmt: skip
+        digest = hashlib.sha256(json.dumps(made_by, default=str).encode()).hexdigest()[:12]
+        return self.folder / "readings" / f"{self.good.name}-{family}-{digest}.json"
+
+    def asked(self, family: Family | None, level: float | None = None) -> tuple[str, ...]:
+        """Scores wanted under this family, None being the untouched clip."""
+        if family is None or (self.everything and level == family.levels[-1]):
+            return self.scores
+        fields = (*family.concerns, *family.watches, *(t.field for t in family.truth))
+        concerned = {field.split(".")[0] for field in fields}
+        return tuple(name for name in self.scores if name in concerned)
+
+    @property
+    def open_families(self) -> list[str]:
+        """Those not done yet, the untouched clip first."""
+        return [name for name in (UNTOUCHED, *self.families) if not self.place(name).is_file()]
+
+
+def work(task: Task) -> int:
+    """Make the readings that are missing; returns how many families that were."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    todo = task.open_families
+    if not todo:
+        return 0
+    with hushed():
+        _measure(task, todo)
+    return len(todo)
+
+
+def _measure(task: Task, todo: Sequence[str]) -> None:
+    clips = task.folder / "clips"
+    name, options = task.good.name, task.pipeline
+    frames_THWC, heard_S = opened(clips, name, task.good.n_frames, task.good.side_px)
+    seen = watched(frames_THWC, options)
+    if seen is None:
+        for family in todo:
+            _commit(task, family, [])
+        return
+    audio_S = spoken(heard_S, len(frames_THWC))
+    media = media_of(name, seen, audio_S, options)
+    if UNTOUCHED in todo:
+        _commit(task, UNTOUCHED, [read(name, UNTOUCHED, 0.0, seen, media, task.asked(None))])
+    mesh_TNC = media.landmarks_TNC
+    scene = scene_of(frames_THWC, heard_S, media)
+    families = [family for family in FAMILIES if family.name in todo]
+    other = _stranger(task) if families else scene
+    for made in families:
+        readings = []
+        for level in made.levels:
+            spoilt = made.make(scene, other, level, _chance(task, made.name, level))
+            readings.append(_read_spoilt(task, made, level, spoilt, (seen, mesh_TNC)))
+        _commit(task, made.name, readings)
+
+
+def _read_spoilt(
+    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, NDArray[np.float32]]
+) -> Reading:
+    """Measure it; `before` is the look at the good clip's pictures and their mesh, which hold for other sound too."""
+    name, asked = f"{task.good.name}/{family.name}/{level:g}", task.asked(family, level)
+    if family.changes == "sound":
+        seen, mesh_TNC = before
+        heard = media_of(name, seen, spoilt.audio_S, task.pipeline, mesh_TNC)
+        return read(task.good.name, family.name, level, seen, heard, asked)
+    look = watched(spoilt.frames_THWC, task.pipeline, spoilt.face if family.name == "second_face" else None)
+    made = None if look is None else media_of(name, look, spoilt.audio_S, task.pipeline)
+    return read(task.good.name, family.name, level, look, made, asked)
+
+
+def _stranger(task: Task) -> Scene:
+    """The other clip; as if its face filled the middle, should the tracker not find it."""
+    frames_THWC, heard_S = opened(task.folder / "clips", task.other.name, task.other.n_frames, task.other.side_px)
+    seen = watched(frames_THWC, task.pipeline)
+    if seen is None:
+        side, count = task.other.side_px, len(frames_THWC)
+        middle_T2 = np.full((count, 2), side / 2, np.float32)
+        return Scene(frames_THWC=frames_THWC, heard_S=heard_S, face=(side / 4, side / 4, side * 3 / 4, side * 3 / 4),
+                     mouth_xy_T2=middle_T2)  # fmt: skip
+    media = media_of("other", seen, spoken(heard_S, len(frames_THWC)), task.pipeline)
+    return scene_of(frames_THWC, heard_S, media)
+
+
+def _chance(task: Task, family: str, level: float) -> np.random.Generator:
+    text = f"{task.seed}/{task.good.name}/{family}/{level}"
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
+
+
+def _commit(task: Task, family: str, readings: Sequence[Reading]) -> None:
+    write_atomically(task.place(family), json.dumps(to_plain(list(readings))).encode())
+
+
+def readings_of(task: Task, family: str) -> list[Reading]:
+    """What was committed."""
+    return [from_plain(Reading, row) for row in json.loads(task.place(family).read_text(encoding="utf-8"))]
+
+
+def run(tasks: Sequence[Task], workers: int, told: Callable[[int, int], None]) -> None:
+    """Work off the tasks, `workers` clips at a time; `told` hears of families done and in all."""
+    total = sum(1 + len(task.families) for task in tasks)
+    parts = [task for task in tasks if task.open_families]
+    done = total - sum(len(task.open_families) for task in tasks)
+    told(done, total)
+    if workers == 1:
+        for part in parts:
+            done += work(part)
+            told(done, total)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        pending = {pool.submit(work, part) for part in parts}
+        try:
+            while pending:
+                ready, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done += sum(future.result() for future in ready)
+                told(done, total)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
