@@ -140,6 +140,7 @@ find("say-form").onsubmit = (event) => {
   head.say(text);
   find("text").value = "";
 };
+addEventListener("pagehide", () => { if (head && !head.over) head.close(); });  // who leaves holds no place
 addEventListener("keydown", (event) => { if (event.key === "Escape") interrupt(); });
 addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
 addEventListener("dragleave", () => document.body.classList.remove("dropping"));
