@@ -27,6 +27,8 @@ from vividhead.plain import from_plain, to_plain
 
 BYSTANDER_CLIPS = 6
 """One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
+MOUTH_HEIGHT = 0.75
+"""Of the face box, from its top."""
 VERSION = 1
 """Raise it when the same clip and family may read otherwise by a change in this room."""
 
@@ -124,16 +126,16 @@ def _read_spoilt(
 
 
 def _stranger(task: Task) -> Scene:
-    """The other clip; as if its face filled the middle, should the tracker not find it."""
+    """The other clip, its mouth where mouths are; as if its face filled the middle, should the tracker not find it."""
     frames_THWC, heard_S = opened(task.folder / "clips", task.other.name, task.other.n_frames, task.other.side_px)
     seen = watched(frames_THWC, task.pipeline)
-    if seen is None:
-        side, count = task.other.side_px, len(frames_THWC)
-        middle_T2 = np.full((count, 2), side / 2, np.float32)
-        return Scene(frames_THWC=frames_THWC, heard_S=heard_S, face=(side / 4, side / 4, side * 3 / 4, side * 3 / 4),
-                     mouth_xy_T2=middle_T2)  # fmt: skip
-    media = media_of("other", seen, spoken(heard_S, len(frames_THWC)), task.pipeline)
-    return scene_of(frames_THWC, heard_S, media)
+    side = task.other.side_px
+    boxes = [(side / 4, side / 4, side * 3 / 4, side * 3 / 4)] if seen is None else seen.boxes
+    x0, y0, x1, y1 = np.median(np.array(boxes), axis=0).tolist()
+    return Scene(
+        frames_THWC=frames_THWC, heard_S=heard_S, face=(x0, y0, x1, y1),
+        mouth_xy_T2=np.full((len(frames_THWC), 2), ((x0 + x1) / 2, y0 + (y1 - y0) * MOUTH_HEIGHT), np.float32),
+    )  # fmt: skip
 
 
 def _chance(task: Task, family: str, level: float) -> np.random.Generator:
