@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline
 from vividhead.plain import from_plain, to_plain
 
+LOOK_EVERY_S = 5.0
 BYSTANDER_CLIPS = 6
 """One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
 MOUTH_HEIGHT = 0.75
@@ -73,17 +74,13 @@ class Task:
         return [name for name in (UNTOUCHED, *self.families) if not self.place(name).is_file()]
 
 
-def work(task: Task) -> int:
-    """Make the readings that are missing; returns how many families that were."""
+def work(task: Task) -> None:
+    """Make the readings that are missing."""
     import cv2
 
     cv2.setNumThreads(1)
-    todo = task.open_families
-    if not todo:
-        return 0
     with hushed():
-        _measure(task, todo)
-    return len(todo)
+        _measure(task, task.open_families)
 
 
 def _measure(task: Task, todo: Sequence[str]) -> None:
@@ -104,11 +101,19 @@ def _measure(task: Task, todo: Sequence[str]) -> None:
     families = [family for family in FAMILIES if family.name in todo]
     other = _stranger(task) if families else scene
     for made in families:
+        _stop_if_alone()
         readings = []
         for level in made.levels:
             spoilt = made.make(scene, other, level, _chance(task, made.name, level))
             readings.append(_read_spoilt(task, made, level, spoilt, (seen, mesh_TNC)))
         _commit(task, made.name, readings)
+
+
+def _stop_if_alone() -> None:
+    """A worker whose run was killed would go on for minutes, for nobody."""
+    asked_by = parent_process()
+    if asked_by is not None and not asked_by.is_alive():
+        raise SystemExit(1)
 
 
 def _read_spoilt(
@@ -154,22 +159,26 @@ def readings_of(task: Task, family: str) -> list[Reading]:
 
 def run(tasks: Sequence[Task], workers: int, told: Callable[[int, int], None]) -> None:
     """Work off the tasks, `workers` clips at a time; `told` hears of families done and in all."""
-    total = sum(1 + len(task.families) for task in tasks)
+    places = [task.place(family) for task in tasks for family in (UNTOUCHED, *task.families)]
     parts = [task for task in tasks if task.open_families]
-    done = total - sum(len(task.open_families) for task in tasks)
-    told(done, total)
+
+    def tell() -> None:
+        told(sum(place.is_file() for place in places), len(places))
+
+    tell()
     if workers == 1:
         for part in parts:
-            done += work(part)
-            told(done, total)
+            work(part)
+            tell()
         return
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         pending = {pool.submit(work, part) for part in parts}
         try:
             while pending:
-                ready, pending = wait(pending, return_when=FIRST_COMPLETED)
-                done += sum(future.result() for future in ready)
-                told(done, total)
+                ready, pending = wait(pending, LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    future.result()
+                tell()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
