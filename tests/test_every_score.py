@@ -175,9 +175,13 @@ def test_missing_weights_are_refused_with_the_command_that_fetches_them(
 
 def test_the_cheap_come_first_then_those_of_the_mesh_then_identity() -> None:
     order = [
-        ["framing", "other_faces", "speech", "exposure", "loudness", "sharpness"],
-        ["head_pose", "motion", "lip_sync"],
+        [
+            *("framing", "other_faces", "speech", "exposure", "loudness", "sharpness"),
+            *("audio_quality", "artifacts", "jump_cut", "background"),
+        ],
+        ["head_pose", "motion", "expression", "lip_sync"],
         ["identity"],
+        ["active_speaker", "lip_sync_syncnet"],
     ]
     costs = [[score.score_class(name).cost_ms_per_s for name in group if name in SCORES] for group in order]
     assert min(costs[0]) > 0

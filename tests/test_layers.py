@@ -23,7 +23,7 @@ LAYERS = {
     3: "scores",
     4: "policy manifest shards",
     5: "ledger cascade pack",
-    5.1: "revoked labels",
+    5.1: "revoked at_work labels",
     5.2: "measure dataset",
     5.4: "chain",
     5.6: "stages contain fit_lip_sync",

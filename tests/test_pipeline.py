@@ -96,7 +96,7 @@ WRONG = {
     "[measure]\nscores = ['speech', 1]": "measure.scores must be a list of names in quotes",
     "[measure]\nscores = ['speech', 'speech']": "measure.scores names 'speech' more than once",
     "[measure]\nscores = ['speach']": "measure.scores has no 'speach'; did you mean speech? There are",
-    "[measure]\nscores = []": "measure.scores is empty; there are exposure",
+    "[measure]\nscores = []": "measure.scores is empty; there are artifacts",
     "filters = 'strikt'": "filters 'strikt' is not there; did you mean strict?",
     "[clips]\nmin_s = 5\nmax_s = 4": "clips.min_s 5 is above clips.max_s 4",
     "[clips]\nmax_s = 500\n[segments]\nmax_s = 400": "clips.max_s 500 is above segments.max_s 400",

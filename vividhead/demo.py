@@ -46,7 +46,9 @@ def demo(out: Path, *, on: str, workers: int | None, address: str | None, progre
     yield "Try next:"
     yield f"  vividhead status {dataset} --json          # every source, clip and reason"
     yield f"  vividhead curate {footage} --out {dataset} --filters strict   # new thresholds, no recompute"
+    yield f"  vividhead explain {dataset} late_sound.mp4@3   # why this second was dropped, and what would keep it"
     yield f"  tar tf {dataset}/shards/train-000000.tar"
+    yield f"  vividhead train {dataset} --stage 1        # a small FlashHead that learns to talk, here, in 15 minutes"
     yield "  vividhead curate YOUR_FOOTAGE --out YOUR_DATASET"
 
 

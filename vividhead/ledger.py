@@ -20,6 +20,9 @@ from typing import Any
 
 from vividhead.errors import DatasetError, StorageError
 
+LOCK = ".lock"
+"""In a dataset: held by who writes, and names who did last."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that it is either there whole or not at all, also after a power cut.
@@ -124,7 +127,7 @@ class Ledger:
 @contextlib.contextmanager
 def sole_writer(dataset: Path) -> Iterator[None]:
     """Hold the dataset's lock, or raise DatasetError naming who holds it. Freed by the system if we are killed."""
-    path = dataset / ".lock"
+    path = dataset / LOCK
     try:
         dataset.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -31,7 +31,8 @@ X264_PRESETS = (
 
 SCORES = (
     "framing", "other_faces", "speech", "exposure", "sharpness",
-    "loudness", "head_pose", "motion", "lip_sync", "identity",
+    "loudness", "audio_quality", "artifacts", "jump_cut", "background",
+    "head_pose", "motion", "expression", "lip_sync", "identity",
 )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vividhead.cli.terminal import show
-from vividhead.errors import UsageError
+from vividhead.cli.terminal import say, show
+from vividhead.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
@@ -96,7 +96,40 @@ def add_status(verbs: "Verbs") -> None:
     )  # fmt: skip
     verb.add_argument("dataset")
     verb.add_argument("--json", action="store_true", help="every source, clip and reason, for scripts")
-    verb.set_defaults(verb=lambda asked: _print_account(asked.dataset, asked.json))
+    again = "while a run is at work: what it has committed, every so many seconds (default: 5); then the account"
+    verb.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help=again)
+    verb.set_defaults(verb=_status)
+
+
+def _status(asked: argparse.Namespace) -> int:
+    from vividhead.at_work import at_work, shown
+
+    dataset = Path(asked.dataset)
+    if asked.watch is not None:
+        _watch(dataset, asked.watch)
+    found = at_work(dataset)
+    if found.has_begun and not (dataset / "manifest.parquet").is_file():
+        raise DatasetError(
+            f"{dataset} has no tables yet: {shown(found)}. "
+            + ("Wait for it, with --watch" if found.holder else "Run the same `vividhead curate` again to go on")
+        )
+    return _print_account(asked.dataset, asked.json)
+
+
+def _watch(dataset: Path, every_s: float) -> None:
+    """A line every so often until nobody is at work."""
+    import time
+
+    from vividhead.at_work import at_work, shown
+
+    if every_s <= 0:
+        raise UsageError(f"--watch {every_s:g}: seconds, more than 0")
+    found, seen_s = at_work(dataset), time.monotonic()
+    say(shown(found))
+    while found.holder is not None:
+        time.sleep(every_s)
+        before, found, before_s, seen_s = found, at_work(dataset), seen_s, time.monotonic()
+        say(shown(found, before, seen_s - before_s))
 
 
 def add_scores(verbs: "Verbs") -> None:

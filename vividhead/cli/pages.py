@@ -44,8 +44,9 @@ def add_split(verbs: "Verbs") -> None:
         "face are never parted. Run again when footage was added: what was assigned stays where it is.",
     )  # fmt: skip
     verb.add_argument("dataset")
-    verb.add_argument("--ratios", default="0.9,0.05,0.05", help="shares of train, val, test (default: 0.9,0.05,0.05)")
-    verb.add_argument("--seed", type=int, default=0)
+    ratios = "shares of train, val, test (default: those of the earlier split, else 0.9,0.05,0.05)"
+    verb.add_argument("--ratios", help=ratios)
+    verb.add_argument("--seed", type=int, help="draws the parts (default: that of the earlier split, else 0)")
     verb.add_argument("--face-distance", type=float, default=0.5, help="L2 up to which two clips show one person (0.5)")
     same = "an attribute of the source list whose equal values stay together, e.g. speaker; may be repeated"
     verb.add_argument("--same", action="append", default=[], metavar="ATTRIBUTE", help=same)
@@ -59,7 +60,8 @@ def _split(asked: argparse.Namespace) -> int:
     from vividhead.plain import to_plain
 
     options = SplitOptions(
-        ratios=ratios_of(asked.ratios), seed=asked.seed, face_distance=asked.face_distance, same=tuple(asked.same),
+        ratios=None if asked.ratios is None else ratios_of(asked.ratios), seed=asked.seed,
+        face_distance=asked.face_distance, same=tuple(asked.same),
         anew=asked.anew,
     )  # fmt: skip
     found = split(asked.dataset, options)
@@ -71,7 +73,8 @@ def _split(asked: argparse.Namespace) -> int:
     show(f"\n{found.components} components, the largest with {found.largest_share:.1%} of the seconds")
     show("joined by " + (", ".join(f"{kind} {count}" for kind, count in sorted(found.links.items())) or "nothing"))
     for kind in found.not_measured:
-        show(f"{kind} was not measured")
+        hint = ": a `voice` column in the source list joins what one person says" if kind == "voice" else ""
+        show(f"{kind} was not measured{hint}")
     for source, (before, now) in found.moved.items():
         show(f"moved from {before} to {now}, as it is joined with it now: {source}")
     if found.damaged:

@@ -6,12 +6,15 @@ import tomllib
 import warnings
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Whole
 
 from vividhead.audit.card import lineage, write_card
-from vividhead.audit.card.markdown import hub_licence
+from vividhead.audit.card.figures import Terms
+from vividhead.audit.card.markdown import _licence_lines, hub_licence
+from vividhead.audit.splits import SplitOptions, split
 from vividhead.audit.tables import Tables
 from vividhead.cli import main
 from vividhead.errors import UsageError
@@ -89,8 +92,31 @@ def test_one_known_licence_stands_in_the_front_matter(dataset: Path) -> None:
 def test_a_licence_that_is_missing_is_said_to_be(dataset: Path) -> None:
     with_terms(dataset, None)
     readme, _ = write_card(dataset)
-    assert front_matter(readme)["license"] == "other"
+    assert front_matter(readme)["license"] == "unknown"
     assert "(100.0%) no licence is on record" in readme.read_text()
+
+
+def test_several_licences_are_all_named_and_told_from_none() -> None:
+    given = [Terms(licence=name, consent=None, n_sources=1, n_clips=1, kept_s=1.0) for name in LICENCES]
+    lines = _licence_lines(SimpleNamespace(terms=given))  # type: ignore[arg-type]
+    assert lines == [
+        "license:", "  - cc-by-4.0", "  - other", "  - unknown", "  - cc0-1.0",
+        "license_name: tv-archive-2019-v2-and-house-rules",
+    ]  # fmt: skip
+    assert _licence_lines(SimpleNamespace(terms=[])) == ["license: unknown"]  # type: ignore[arg-type]
+
+
+LICENCES = ("CC BY 4.0", "TV archive (2019), v2", None, "cc-by-4.0", "House rules!", "CC0")
+
+
+def test_parts_stand_in_the_front_matter_as_split_wrote_them(dataset: Path) -> None:
+    readme, _ = write_card(dataset)
+    assert 'split: train\n        path: "shards/*.tar"' in readme.read_text()
+    split(dataset, SplitOptions(ratios=(0.0, 1.0, 0.0)))
+    text = write_card(dataset)[0].read_text()
+    assert "  - config_name: parts\n    data_files:\n      - split: validation\n" in text
+    assert '        path: "splits/val.parquet"\n---\n' in text
+    assert "split: train" not in text and "Shards hold clips of all parts" in text
 
 
 def test_names_from_the_footage_cannot_become_markup_or_front_matter(dataset: Path) -> None:

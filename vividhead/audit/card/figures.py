@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vividhead.audit.clips import own_policy
@@ -45,6 +46,8 @@ class CardFigures:
     models: Sequence[Model]
     splits: Sequence[tuple[str, int, float]]
     """(part, clips, seconds); empty where the dataset is not split."""
+    part_files: Sequence[tuple[str, str]]
+    """(part, file that lists its clips)."""
     shards: Sequence[tuple[str, int, str]]
     """(file, bytes, sha256)."""
 
@@ -75,8 +78,14 @@ def card_figures(tables: Tables, name: str) -> CardFigures:
             n_kept=counts["kept"], kept_s=total["s"], terms=[Terms(**row) for row in terms],
             languages=[row["language"] for row in languages], attributes=attributes(session),
             models=models(session, tables.names("measurements")), splits=_splits(tables),
+            part_files=_part_files(tables.folder),
             shards=[(row["shard"], row["shard_bytes"], row["shard_sha256"]) for row in shards],
         )  # fmt: skip
+
+
+def _part_files(folder: Path | None) -> list[tuple[str, str]]:
+    files = [(name, f"splits/{name}.parquet") for name in ("train", "val", "test")]
+    return [(name, path) for name, path in files if folder is not None and (folder / path).is_file()]
 
 
 def _splits(tables: Tables) -> list[tuple[str, int, float]]:

@@ -39,22 +39,48 @@ def hub_licence(licence: str | None) -> str | None:
 
 def front_matter(f: CardFigures) -> str:
     """YAML of JSON's kind: every text is quoted, so that no name in the footage can change its meaning."""
-    licences = {hub_licence(terms.licence) for terms in f.terms}
-    only = next(iter(licences)) if len(licences) == 1 else None
-    lines = ["---", f"pretty_name: {_yaml(f.name)}", f"license: {only or 'other'}"]
-    if only is None:
-        named = sorted({terms.licence for terms in f.terms if terms.licence})
-        lines.append(f"license_name: {'mixed' if named else 'not-given'}")
+    lines = ["---", f"pretty_name: {_yaml(f.name)}", *_licence_lines(f)]
     languages = [language for language in f.languages if _LANGUAGE.fullmatch(language)]
     if languages:
         lines += ["language:", *(f"  - {_yaml(language)}" for language in languages)]
+    whole = "kept" if f.part_files else "train"  # shards hold clips of all parts
     lines += [
         "task_categories:", "  - image-to-video", "tags:", "  - talking-head", "  - webdataset", "  - croissant",
-        "size_categories:", f"  - {_yaml(_size(f.n_kept))}", "configs:", "  - config_name: clips", "    default: true",
-        "    data_files:", "      - split: train", '        path: "shards/*.tar"', "  - config_name: manifest",
-        "    data_files:", "      - split: train", "        path: manifest.parquet", "---",
+        "size_categories:", f"  - {_yaml(_size(f.n_kept))}", "configs:",
+        *_config("clips", [(whole, "shards/*.tar")], is_default=True),
+        *_config("manifest", [(whole, "manifest.parquet")]),
+        *(_config("parts", [(HUB_PARTS[name], path) for name, path in f.part_files]) if f.part_files else []),
+        "---",
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+HUB_PARTS = {"train": "train", "val": "validation", "test": "test"}
+"""Part → the hub's name of it."""
+
+
+def _config(name: str, parts: Sequence[tuple[str, str]], *, is_default: bool = False) -> list[str]:
+    lines = [f"  - config_name: {name}", *(["    default: true"] if is_default else []), "    data_files:"]
+    for part, path in parts:
+        lines += [f"      - split: {part}", f'        path: "{path}"']
+    return lines
+
+
+def _licence_lines(f: CardFigures) -> list[str]:
+    """Every licence in the set, the one of most footage first: `other` is one that the hub does not know, `unknown`
+    says that for some footage none was given."""
+    found = dict.fromkeys("unknown" if t.licence is None else hub_licence(t.licence) or "other" for t in f.terms)
+    ids = list(found) or ["unknown"]
+    lines = [f"license: {ids[0]}"] if len(ids) == 1 else ["license:", *(f"  - {one}" for one in ids)]
+    if "other" in found:
+        named = dict.fromkeys(_slug(t.licence) for t in f.terms if t.licence and hub_licence(t.licence) is None)
+        lines.append(f"license_name: {'-and-'.join(named)}")
+    return lines
+
+
+def _slug(licence: str) -> str:
+    """A name of the letters that the hub takes in `license_name`."""
+    return re.sub("[^a-z0-9.]+", "-", licence.lower())[:60].strip("-.") or "unnamed"
 
 
 def _yaml(text: str) -> str:
@@ -100,7 +126,8 @@ def _sample(f: CardFigures) -> str:
 def _splits(f: CardFigures) -> str:
     rows = [(name, f"{clips:,}", duration(seconds)) for name, clips, seconds in f.splits]
     return (
-        "No source, near-duplicate or face is in two parts (`splits/splits.parquet`, made by `vividhead split`).\n\n"
+        "No source, near-duplicate or face is in two parts (`splits/splits.parquet`, made by `vividhead split`; a "
+        "list of each part's clips lies beside it). Shards hold clips of all parts.\n\n"
         + _table(("part", "clips", "time"), rows)
     )
 
