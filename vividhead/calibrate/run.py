@@ -12,14 +12,14 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vividhead import score
 from vividhead.calibrate.goods import opened
 from vividhead.calibrate.perturbations import FAMILIES, Family, Scene
 from vividhead.calibrate.perturbations.family import spoken
 from vividhead.calibrate.records import UNTOUCHED, Good, Reading
-from vividhead.calibrate.subject import Seen, media_of, read, scene_of, watched
+from vividhead.calibrate.subject import MOUTH_HEIGHT, Seen, media_of, read, scene_of, watched
+from vividhead.clip_media import BufferedClipMedia
 from vividhead.faces import hushed
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline
@@ -28,8 +28,6 @@ from vividhead.plain import from_plain, to_plain
 LOOK_EVERY_S = 5.0
 BYSTANDER_CLIPS = 6
 """One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
-MOUTH_HEIGHT = 0.75
-"""Of the face box, from its top."""
 VERSION = 1
 """Raise it when the same clip and family may read otherwise by a change in this room."""
 
@@ -55,7 +53,8 @@ class Task:
         asked = self.asked(named, named.levels[-1] if named else None)
         made_by = [
             VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
-            [(name, score.score_class(name).version) for name in asked], to_plain(self.pipeline),
+            [(name, score.score_class(name).version) for name in asked],
+            to_plain(self.pipeline.scan), to_plain(self.pipeline.track),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(made_by, default=str).encode()).hexdigest()[:12]
         return self.folder / "readings" / f"{self.good.name}-{family}-{digest}.json"
@@ -96,16 +95,15 @@ def _measure(task: Task, todo: Sequence[str]) -> None:
     media = media_of(name, seen, audio_S, options)
     if UNTOUCHED in todo:
         _commit(task, UNTOUCHED, [read(name, UNTOUCHED, 0.0, seen, media, task.asked(None))])
-    mesh_TNC = media.landmarks_TNC
-    scene = scene_of(frames_THWC, heard_S, media)
     families = [family for family in FAMILIES if family.name in todo]
+    scene = scene_of(frames_THWC, heard_S, media, any(family.changes != "sound" for family in families))
     other = _stranger(task) if families else scene
     for made in families:
         _stop_if_alone()
         readings = []
         for level in made.levels:
             spoilt = made.make(scene, other, level, _chance(task, made.name, level))
-            readings.append(_read_spoilt(task, made, level, spoilt, (seen, mesh_TNC)))
+            readings.append(_read_spoilt(task, made, level, spoilt, (seen, media)))
         _commit(task, made.name, readings)
 
 
@@ -117,13 +115,13 @@ def _stop_if_alone() -> None:
 
 
 def _read_spoilt(
-    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, NDArray[np.float32]]
+    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, BufferedClipMedia]
 ) -> Reading:
-    """Measure it; `before` is the look at the good clip's pictures and their mesh, which hold for other sound too."""
+    """Measure it; `before` is the good clip: the look at its pictures and their mesh hold for other sound too."""
     name, asked = f"{task.good.name}/{family.name}/{level:g}", task.asked(family, level)
     if family.changes == "sound":
-        seen, mesh_TNC = before
-        heard = media_of(name, seen, spoilt.audio_S, task.pipeline, mesh_TNC)
+        seen, media = before
+        heard = media_of(name, seen, spoilt.audio_S, task.pipeline, media)
         return read(task.good.name, family.name, level, seen, heard, asked)
     look = watched(spoilt.frames_THWC, task.pipeline, spoilt.face if family.name == "second_face" else None)
     made = None if look is None else media_of(name, look, spoilt.audio_S, task.pipeline)

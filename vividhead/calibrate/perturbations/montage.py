@@ -42,7 +42,7 @@ def photographed(scene: Scene, other: Scene, level: float, rng: np.random.Genera
 FAMILIES = (
     Family(
         name="jump_cut", meaning="so many frames of picture and sound taken out of the middle", unit="frames",
-        levels=(5, 12, 25, 50), harmful=(12, 25, 50), concerns=(), changes="both", make=jumping,
+        levels=(5, 12, 25, 50), harmful=(12, 25, 50), concerns=("jump_cut.largest_jump",), changes="both", make=jumping,
         watches=("sharpness.blurs_per_face_p10",),
     ),
     Family(
