@@ -63,6 +63,12 @@ def test_the_hours_that_are_kept_now_need_no_change(tabled: Path) -> None:
     assert found.difference.lost.clips <= 1 and found.difference.gained.clips == 0
 
 
+def test_no_point_of_the_curve_is_there_twice(tmp_path: Path) -> None:
+    curve = tune(make_large_dataset(tmp_path / "dataset", 12, seed=1), 0.001).curve
+    told = [(round(point.strictness, 3), point.clips) for point in curve]
+    assert len(told) == len(set(told)) > 5
+
+
 def test_the_curve_falls_and_diversity_with_it(tabled: Path) -> None:
     curve = tune(tabled, 1.0).curve
     for one, other in itertools.pairwise(curve):

@@ -1,5 +1,7 @@
 """Faces whose part in a talk is known: one that talks, the same one still, one that another speaks over."""
 
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vividhead.pipeline import load_pipeline
+from vividhead.policy import load_policy
 from vividhead.score import Score, score_class
 from vividhead.testing.media import ArrayClipMedia
 
@@ -49,3 +53,16 @@ def test_a_talking_face_speaks_and_the_same_face_held_still_does_not(
     talking, still = score.measure(talks), score.measure(held)
     assert talking["share_of_speech"] > 0.8 > 0.3 > still["share_of_speech"]  # type: ignore[operator]
     assert talking["mean_logit"] > still["mean_logit"] + 2  # type: ignore[operator]
+
+
+def test_the_recipe_for_several_people_makes_a_pipeline_and_filters_that_ask_who_speaks(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    recipe = re.search(r"```sh\n(.*?)```", (root / "docs" / "scores.md").read_text(encoding="utf-8"), re.S)
+    assert recipe
+    for folder in ("filters", "pipelines"):
+        (tmp_path / folder).symlink_to(root / folder)
+    subprocess.run(["sh", "-ec", recipe[1]], cwd=tmp_path, check=True)  # noqa: S607
+    pipeline = load_pipeline(str(tmp_path / "several-pipeline.toml"))
+    rules = {rule.id for rule in load_policy(pipeline.filters, pipeline.measure.scores).rules}
+    assert "active_speaker.share_of_speech" in rules
+    assert not [rule for rule in rules if rule.startswith("other_faces")]

@@ -41,6 +41,8 @@ Floats = NDArray[np.float32]
 CURVE = tuple(round(0.1 * step, 1) for step in range(11))
 CURVE_SHARES = (0.9, 0.75, 0.5, 0.25, 0.1)
 """Strictness of the points of the curve; beyond 1, the shares of the hours that are to be left."""
+SAME_STRICTNESS = 1e-3
+"""Nearer points that keep the same clips are one point."""
 DIGITS = 4
 """Of a proposed limit; it is rounded to the side on which nothing is lost."""
 SHARE_STEP = 3e-7
@@ -139,9 +141,12 @@ def _curve(now: Judged, places: "_Places") -> list[Point]:
     """Points up to the filters as they are by strictness, from there on by what is left of the hours."""
     here_s = places.expected_s(1.0)
     stricter = [places.strictness_for(here_s * share) for share in CURVE_SHARES] if here_s else []
-    points = []
+    points: list[Point] = []
     for strictness in [*CURVE, *stricter]:
         kept_N = places.whole_N & (places.worst_N >= strictness)
+        last = points[-1] if points else None
+        if last is not None and strictness - last.strictness < SAME_STRICTNESS and last.clips == kept_N.sum():
+            continue  # of few clips, many shares of the hours are one place
         points.append(
             Point(
                 strictness=strictness, hours=float(now.seconds_N[kept_N].sum()) / 3600,

@@ -111,19 +111,23 @@ def rejected_stills(session: "Session", tables: Tables, policy: Policy) -> list[
 
     What was revoked is shown no more, though its footage may still be at hand.
     """
-    missed = f"FROM candidates WHERE NOT kept AND failure IS NULL AND first <> '{CODE}'"
-    codes = session.execute(
-        f"SELECT first {missed} GROUP BY 1 ORDER BY sum(duration_s) DESC, 1 LIMIT {MOST}"
-    ).fetchall()
+    found = session.sql(
+        f"""WITH missed AS (
+                SELECT nth_clip, first, duration_s FROM candidates
+                WHERE NOT kept AND failure IS NULL AND first <> '{CODE}'
+            ),
+            codes AS (SELECT first, sum(duration_s) AS s FROM missed GROUP BY 1 ORDER BY s DESC, 1 LIMIT {MOST})
+            SELECT first, list(nth_clip) AS rows FROM missed JOIN codes USING (first) GROUP BY first, s
+            ORDER BY s DESC, 1"""  # noqa: S608 - a number of ours
+    ).to_arrow_table()
     clip_ids = tables.read("clips", ["clip_id"])["clip_id"]
     shown: list[tuple[int, str]] = []
-    for (code,) in codes:
-        found = session.execute(f"SELECT nth_clip {missed} AND first = ? ORDER BY 1", [code]).fetchnumpy()
-        rows, whats = np.asarray(found["nth_clip"], np.int64), _missed(tables, policy, code, clip_ids)
-        if whats is None:
+    for code, listed in zip(found["first"].to_pylist(), found["rows"], strict=True):
+        rows, told = np.sort(listed.values.to_numpy()), _missed(tables, policy, code, clip_ids)
+        if told is None:
             shown.append((int(rows[0]), code))
             continue
-        values_N, limit = whats
+        values_N, limit = told
         far = np.abs(values_N[rows] - limit)
         for row in dict.fromkeys((int(rows[far.argmin()]), int(rows[far.argmax()]))):
             shown.append((row, f"{code}: {values_N[row]:.4g}, limit {limit:.4g}"))

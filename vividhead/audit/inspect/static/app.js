@@ -305,12 +305,12 @@ function dots(pen, scale, time) {
 // -- every score of all clips of the source, over the source's time
 
 function timeline(clip, siblings) {
-  const left = 210;
-  const wide = 900;
+  const left = 340;
+  const wide = 770;
   const tall = 26;
   const end = Math.max(clip.source.duration_s || 0, ...siblings.map((s) => s.end_s), 1);
   const names = Object.keys(state.about.fields);
-  const svg = draw("svg", { viewBox: `0 0 ${left + wide + 10} ${names.length * tall + 22}`, role: "group", "aria-label": "Scores along the source" });
+  const svg = draw("svg", { viewBox: `0 0 ${left + wide + 10} ${names.length * tall + 26}`, role: "group", "aria-label": "Scores along the source" });
   const defs = draw("defs", {});
   const pattern = draw("pattern", { id: "hatch", width: 5, height: 5, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" });
   pattern.append(draw("line", { x1: 0, x2: 0, y1: 0, y2: 5, class: "hatch" }));
@@ -338,7 +338,7 @@ function timeline(clip, siblings) {
     }
     for (const limit of limits) svg.append(draw("line", { x1: left, x2: left + wide, y1: base - height(limit), y2: base - height(limit), class: "limit" }));
   });
-  svg.append(draw("text", { x: left, y: names.length * tall + 16 }, "0 s"), draw("text", { x: left + wide, y: names.length * tall + 16, "text-anchor": "end" }, said(end)));
+  svg.append(draw("text", { x: left, y: names.length * tall + 20 }, "0 s"), draw("text", { x: left + wide, y: names.length * tall + 20, class: "last" }, said(end)));
   byId("timeline").replaceChildren(svg);
 }
 
