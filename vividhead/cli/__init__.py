@@ -89,5 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     pages.add_card(verbs)
     pages.add_inspect(verbs)
     serve.add_serve(verbs)
+    serve.add_detect(verbs)
     weights.add_weights(verbs)
     return parser

@@ -39,6 +39,14 @@ def add_bench(verbs: "Verbs") -> None:
     generate.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
     generate.set_defaults(verb=_bench_generate)
     _add_train(what)
+    serve = what.add_parser("serve", help="a server and clients that listen: underruns, latency, memory")
+    model_options(serve)
+    serve.add_argument("--portrait", type=Path, metavar="FILE", help="the face (default: the demo's, if installed)")
+    serve.add_argument("--clients", type=int, default=1, help="listeners at once (default: 1)")
+    serve.add_argument("--seconds", type=float, default=60.0, help="how long they listen (default: 60)")
+    serve.add_argument("--json", action="store_true", help="figures for scripts")
+    serve.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
+    serve.set_defaults(verb=_bench_serve)
     audit = what.add_parser("audit", help="the auditors' verbs on a large dataset made of tables alone")
     audit.add_argument("--clips", type=int, default=3_000_000, help="candidate clips (default: 3000000)")
     audit.add_argument("--dataset", type=Path, help="a dataset of your own instead; decisions of `strict` are written")
@@ -141,6 +149,20 @@ def _bench_generate(asked: argparse.Namespace) -> int:
     from vividhead.flashhead.generate.bench import bench_generate, table
 
     _given_out(bench_generate(chosen_model(asked), asked.chunks, lambda line: say(f"measuring: {line}")), table, asked)
+    return 0
+
+
+def _bench_serve(asked: argparse.Namespace) -> int:
+    if asked.clients < 1 or asked.seconds <= 0:
+        raise UsageError("--clients 1 or more, for more than 0 --seconds")
+    from vividhead.serve.bench import bench_serve, table
+
+    named = {"--checkpoint": asked.checkpoint, "--model": asked.model, "--device": asked.device}
+    options = [str(part) for name, value in named.items() if value for part in (name, value)]
+    options += [f"--{name}" for name in ("random-weights", "compile") if getattr(asked, name.replace("-", "_"))]
+    options += ["--portrait", str(asked.portrait)] if asked.portrait else []
+    figures = bench_serve(options, asked.clients, asked.seconds, lambda line: say(f"measuring: {line}"))
+    _given_out(figures, table, asked)
     return 0
 
 

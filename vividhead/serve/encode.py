@@ -1,4 +1,4 @@
-"""Chunks to messages: pictures as JPEG or WebP by OpenCV, which lets other threads run meanwhile."""
+"""Chunks to messages: pictures, watermarked, as JPEG or WebP by OpenCV, which lets other threads run meanwhile."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vividhead.errors import VividHeadError
 from vividhead.flashhead.generate.stream import Chunk
+from vividhead.flashhead.watermark import marked
 from vividhead.flashhead.wire import Codec, Media
 from vividhead.records import SAMPLES_PER_FRAME
 
@@ -26,7 +27,7 @@ def messages(chunk: Chunk, codec: Codec, quality: int, label: str, *, is_last: b
         end = at + len(part_THWC)
         yield Media(
             codec=codec,
-            pictures=[encoded(labelled(picture_HWC, label), codec, quality) for picture_HWC in part_THWC],
+            pictures=[encoded(labelled(marked(picture_HWC), label), codec, quality) for picture_HWC in part_THWC],
             pcm_S=pcm_S[at * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME],
             epoch=chunk.epoch,
             start_frame=chunk.start_frame + at,

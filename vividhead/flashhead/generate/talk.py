@@ -17,6 +17,7 @@ from vividhead.flashhead.generate.speech import speech_blocks
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.generate.talk_file import Provenance, TalkFile
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.watermark import all_marked
 from vividhead.media import declared_sound_s
 from vividhead.records import GRID_FPS
 
@@ -69,7 +70,7 @@ def talk(
     stream = Engine(model, teacher=teacher).open(face_HWC, seed, as_it_is=True)
     with TalkFile(out, side, provenance_of(model, seed, teacher)) as film:
         for chunk in spoken(stream, chain([first], blocks)):
-            film.add(chunk.frames_THWC, chunk.pcm_S)
+            film.add(all_marked(chunk.frames_THWC), chunk.pcm_S)
             n_frames += len(chunk.frames_THWC)
             told(n_frames, total, n_frames / (time.monotonic() - began))
     return Talk(n_frames, time.monotonic() - began)
