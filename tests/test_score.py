@@ -128,7 +128,7 @@ def test_a_misspelt_name_is_answered_with_the_near_one_and_all_names() -> None:
     with pytest.raises(ConfigError) as why:
         score.score_class("sharpnes")
     known = ", ".join(score.score_names())
-    assert "exposure, framing" in known
+    assert "exposure, expression, framing" in known
     assert f"no score 'sharpnes'; did you mean sharpness? there are {known}" in str(why.value)
 
 

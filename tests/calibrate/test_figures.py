@@ -121,7 +121,7 @@ def test_errors_are_against_the_untouched_clip_moved_by_the_truth() -> None:
 
 def test_lip_sync_counts_offsets_and_wrong_sound_that_is_believed() -> None:
     found = lip_sync_figures(data(talks(), [good(c) for c in "abcd"]))
-    assert set(found) == {"all", "never fitted on"}
+    assert set(found) == {"all", "never fitted on", "shorter"}
     everything = found["all"]
     assert everything.clips == 4 and everything.kept_good == 1
     assert everything.within_1_frame.value == 7 / 8

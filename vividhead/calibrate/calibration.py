@@ -1,5 +1,6 @@
 """The whole of it: good clips, their readings under every perturbation, the figures, the report's files."""
 
+import hashlib
 import json
 import os
 import time
@@ -50,6 +51,8 @@ class Options:
     """None named: all."""
     clips: int = 24
     """At most so many of each place."""
+    picture_clips: int = 12
+    """At most so many of all, with large faces, have their pictures spoilt too, which is dear; all have their sound."""
     seconds: float = 5.0
     """Longest window of a clip."""
     precision: float = 0.98
@@ -109,7 +112,7 @@ def _checked(options: Options, pipeline: Pipeline) -> tuple[str, ...]:
         raise UsageError(f"a precision of {options.precision:g}: more than 0.5 and less than 1 is needed")
     if options.seconds < 3:
         raise UsageError(f"{options.seconds:g} s: clips of 3 s and more can be measured")
-    if options.clips < 1 or (options.workers is not None and options.workers < 1):
+    if min(options.clips, options.picture_clips) < 1 or (options.workers is not None and options.workers < 1):
         raise UsageError("1 or more clips, and 1 or more workers, are needed")
     return names
 
@@ -143,20 +146,33 @@ def _tasks(
     goods: Sequence[Good], names: tuple[str, ...], options: Options, pipeline: Pipeline, policy: Policy, out: Path
 ) -> list[Task]:
     least_px = least_face_px(policy)
+    pictured = _pictured(
+        [good for good in goods if good.face_px_in_source >= least_px], options.picture_clips, options.seed
+    )
     wanted = [family for family in FAMILIES if not options.families or family.name in options.families]
     return [
         Task(
-            good=good, other=other, families=_families_for(good, wanted, least_px),
+            good=good, other=other, families=_families_for(wanted, good in pictured),
             everything=k % BYSTANDER_CLIPS == 0, scores=names, seed=options.seed, pipeline=pipeline, folder=out,
         )
         for k, (good, other) in enumerate(zip(goods, others_of(goods, options.seed), strict=True))
     ]  # fmt: skip
 
 
-def _families_for(good: Good, wanted: Sequence[Family], least_px: float) -> tuple[str, ...]:
-    """Of a clip that is refused by the size of its face, only the sound is spoilt: nobody would look at its picture."""
-    is_large = good.face_px_in_source >= least_px
-    return tuple(family.name for family in wanted if is_large or family.changes == "sound")
+def _pictured(large: Sequence[Good], most: int, seed: int) -> list[Good]:
+    """Clips whose pictures are spoilt: one of each speaker, then a second one, in an order that is chance. Small faces
+    are refused for their size, before anybody looks at their pictures."""
+    turn: dict[str, int] = {}
+    ordered = []
+    for place, good in enumerate(large):
+        turn[good.speaker] = turn.get(good.speaker, 0) + 1
+        drawn = hashlib.sha256(f"{seed}/{good.name}".encode()).digest()
+        ordered.append((turn[good.speaker], drawn, place))
+    return [large[place] for _, _, place in sorted(ordered)[:most]]
+
+
+def _families_for(wanted: Sequence[Family], is_pictured: bool) -> tuple[str, ...]:
+    return tuple(family.name for family in wanted if is_pictured or family.changes == "sound")
 
 
 def _is_good(task: Task, is_known: bool, policy: Policy) -> bool:

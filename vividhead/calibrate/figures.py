@@ -94,7 +94,7 @@ class Readings:
 
     def population(self, field: str) -> frozenset[str] | None:
         """Clips that a limit on the field is for; None: all. Lip sync and sound do not ask for large faces."""
-        return None if field.split(".")[0] in ("lip_sync", "loudness", "speech") else self.large
+        return None if field.split(".")[0] in ("lip_sync", "loudness", "speech", "audio_quality") else self.large
 
 
 def curves(data: Readings) -> list[Curve]:

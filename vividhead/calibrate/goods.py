@@ -142,7 +142,7 @@ def bring(candidate: Candidate, folder: Path, seconds: float, pipeline: Pipeline
     request = _request(candidate, most)
     if told.is_file():
         before = json.loads(told.read_text(encoding="utf-8"))
-        if before["request"] == request:
+        if before.get("request") == request:
             return from_plain(Good, before["good"])
     try:
         if candidate.row is None:

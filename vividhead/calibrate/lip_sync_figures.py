@@ -10,6 +10,7 @@ from vividhead.calibrate.perturbations.timing import FRAME_MS
 from vividhead.calibrate.records import UNTOUCHED, Bin, LipSync, Reading, Span
 from vividhead.calibrate.stats import auc, bootstrap, gathered
 from vividhead.lip_audio import LipAudioMap
+from vividhead.records import GRID_FPS
 from vividhead.scores.lip_sync import MAP
 
 OFFSET, CONFIDENCE, PEAK = "lip_sync.offset_ms", "lip_sync.confidence", "lip_sync.peak"
@@ -18,10 +19,11 @@ RIGHT_FRAMES = 3.5
 SHIFT, MOST_FRAMES = "audio_shift", 12
 EDGES = (0.0, 0.2, 0.5, 0.8, 0.95, 1.0001)
 LEAST_CONFIDENCE = 0.5
+LONG_FRAMES = 5 * GRID_FPS
 
 
 def lip_sync_figures(data: Readings) -> dict[str, LipSync]:
-    """For all clips, and apart for those that the shipped map was fitted on and those that it never saw."""
+    """For all clips, and apart: by length, and by whether the shipped map was fitted on them."""
     if not data.of(PEAK, UNTOUCHED) or not data.of(PEAK, SHIFT):
         return {}
     seen = {c["clip_sha256"] for c in LipAudioMap.load(MAP).provenance.get("clips", ()) if c["in_coefficients"]}
@@ -29,6 +31,8 @@ def lip_sync_figures(data: Readings) -> dict[str, LipSync]:
     parts = {"all": frozenset(g.name for g in data.goods)}
     parts["fitted on"] = fitted
     parts["never fitted on"] = parts["all"] - fitted
+    parts["of 5 s"] = frozenset(g.name for g in data.goods if g.n_frames >= LONG_FRAMES)
+    parts["shorter"] = parts["all"] - parts["of 5 s"]
     return {name: _figures(data, clips) for name, clips in parts.items() if data.of(PEAK, UNTOUCHED, clips)}
 
 

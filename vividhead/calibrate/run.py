@@ -8,23 +8,24 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vividhead import score
 from vividhead.calibrate.goods import opened
 from vividhead.calibrate.perturbations import FAMILIES, Family, Scene
 from vividhead.calibrate.perturbations.family import spoken
 from vividhead.calibrate.records import UNTOUCHED, Good, Reading
-from vividhead.calibrate.subject import Seen, media_of, read, scene_of, watched
+from vividhead.calibrate.subject import MOUTH_HEIGHT, Seen, media_of, read, scene_of, watched
+from vividhead.clip_media import BufferedClipMedia
 from vividhead.faces import hushed
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline
 from vividhead.plain import from_plain, to_plain
 
+LOOK_EVERY_S = 5.0
 BYSTANDER_CLIPS = 6
 """One clip in so many is measured by all scores under every perturbation's last level, to see which answer unasked."""
 VERSION = 1
@@ -52,7 +53,8 @@ class Task:
         asked = self.asked(named, named.levels[-1] if named else None)
         made_by = [
             VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
-            [(name, score.score_class(name).version) for name in asked], to_plain(self.pipeline),
+            [(name, score.score_class(name).version) for name in asked],
+            to_plain(self.pipeline.scan), to_plain(self.pipeline.track),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(made_by, default=str).encode()).hexdigest()[:12]
         return self.folder / "readings" / f"{self.good.name}-{family}-{digest}.json"
@@ -71,17 +73,13 @@ class Task:
         return [name for name in (UNTOUCHED, *self.families) if not self.place(name).is_file()]
 
 
-def work(task: Task) -> int:
-    """Make the readings that are missing; returns how many families that were."""
+def work(task: Task) -> None:
+    """Make the readings that are missing."""
     import cv2
 
     cv2.setNumThreads(1)
-    todo = task.open_families
-    if not todo:
-        return 0
     with hushed():
-        _measure(task, todo)
-    return len(todo)
+        _measure(task, task.open_families)
 
 
 def _measure(task: Task, todo: Sequence[str]) -> None:
@@ -97,26 +95,33 @@ def _measure(task: Task, todo: Sequence[str]) -> None:
     media = media_of(name, seen, audio_S, options)
     if UNTOUCHED in todo:
         _commit(task, UNTOUCHED, [read(name, UNTOUCHED, 0.0, seen, media, task.asked(None))])
-    mesh_TNC = media.landmarks_TNC
-    scene = scene_of(frames_THWC, heard_S, media)
     families = [family for family in FAMILIES if family.name in todo]
+    scene = scene_of(frames_THWC, heard_S, media, any(family.changes != "sound" for family in families))
     other = _stranger(task) if families else scene
     for made in families:
+        _stop_if_alone()
         readings = []
         for level in made.levels:
             spoilt = made.make(scene, other, level, _chance(task, made.name, level))
-            readings.append(_read_spoilt(task, made, level, spoilt, (seen, mesh_TNC)))
+            readings.append(_read_spoilt(task, made, level, spoilt, (seen, media)))
         _commit(task, made.name, readings)
 
 
+def _stop_if_alone() -> None:
+    """A worker whose run was killed would go on for minutes, for nobody."""
+    asked_by = parent_process()
+    if asked_by is not None and not asked_by.is_alive():
+        raise SystemExit(1)
+
+
 def _read_spoilt(
-    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, NDArray[np.float32]]
+    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, BufferedClipMedia]
 ) -> Reading:
-    """Measure it; `before` is the look at the good clip's pictures and their mesh, which hold for other sound too."""
+    """Measure it; `before` is the good clip: the look at its pictures and their mesh hold for other sound too."""
     name, asked = f"{task.good.name}/{family.name}/{level:g}", task.asked(family, level)
     if family.changes == "sound":
-        seen, mesh_TNC = before
-        heard = media_of(name, seen, spoilt.audio_S, task.pipeline, mesh_TNC)
+        seen, media = before
+        heard = media_of(name, seen, spoilt.audio_S, task.pipeline, media)
         return read(task.good.name, family.name, level, seen, heard, asked)
     look = watched(spoilt.frames_THWC, task.pipeline, spoilt.face if family.name == "second_face" else None)
     made = None if look is None else media_of(name, look, spoilt.audio_S, task.pipeline)
@@ -124,16 +129,16 @@ def _read_spoilt(
 
 
 def _stranger(task: Task) -> Scene:
-    """The other clip; as if its face filled the middle, should the tracker not find it."""
+    """The other clip, its mouth where mouths are; as if its face filled the middle, should the tracker not find it."""
     frames_THWC, heard_S = opened(task.folder / "clips", task.other.name, task.other.n_frames, task.other.side_px)
     seen = watched(frames_THWC, task.pipeline)
-    if seen is None:
-        side, count = task.other.side_px, len(frames_THWC)
-        middle_T2 = np.full((count, 2), side / 2, np.float32)
-        return Scene(frames_THWC=frames_THWC, heard_S=heard_S, face=(side / 4, side / 4, side * 3 / 4, side * 3 / 4),
-                     mouth_xy_T2=middle_T2)  # fmt: skip
-    media = media_of("other", seen, spoken(heard_S, len(frames_THWC)), task.pipeline)
-    return scene_of(frames_THWC, heard_S, media)
+    side = task.other.side_px
+    boxes = [(side / 4, side / 4, side * 3 / 4, side * 3 / 4)] if seen is None else seen.boxes
+    x0, y0, x1, y1 = np.median(np.array(boxes), axis=0).tolist()
+    return Scene(
+        frames_THWC=frames_THWC, heard_S=heard_S, face=(x0, y0, x1, y1),
+        mouth_xy_T2=np.full((len(frames_THWC), 2), ((x0 + x1) / 2, y0 + (y1 - y0) * MOUTH_HEIGHT), np.float32),
+    )  # fmt: skip
 
 
 def _chance(task: Task, family: str, level: float) -> np.random.Generator:
@@ -152,22 +157,26 @@ def readings_of(task: Task, family: str) -> list[Reading]:
 
 def run(tasks: Sequence[Task], workers: int, told: Callable[[int, int], None]) -> None:
     """Work off the tasks, `workers` clips at a time; `told` hears of families done and in all."""
-    total = sum(1 + len(task.families) for task in tasks)
+    places = [task.place(family) for task in tasks for family in (UNTOUCHED, *task.families)]
     parts = [task for task in tasks if task.open_families]
-    done = total - sum(len(task.open_families) for task in tasks)
-    told(done, total)
+
+    def tell() -> None:
+        told(sum(place.is_file() for place in places), len(places))
+
+    tell()
     if workers == 1:
         for part in parts:
-            done += work(part)
-            told(done, total)
+            work(part)
+            tell()
         return
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         pending = {pool.submit(work, part) for part in parts}
         try:
             while pending:
-                ready, pending = wait(pending, return_when=FIRST_COMPLETED)
-                done += sum(future.result() for future in ready)
-                told(done, total)
+                ready, pending = wait(pending, LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    future.result()
+                tell()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -9,7 +9,10 @@ from vividhead.policy import Policy, Rule
 
 Sense = Literal["low", "high", "size"]
 
-WITHOUT_RULE: Mapping[str, Sense] = {"lip_sync.peak": "low", "motion.mouth_std": "low"}
+WITHOUT_RULE: Mapping[str, Sense] = {
+    "lip_sync.peak": "low", "motion.mouth_std": "low", "audio_quality.snr_db": "low", "audio_quality.decay_s": "high",
+    "expression.mouth_active_fraction": "low", "artifacts.blocking": "high", "jump_cut.largest_jump": "high",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from vividhead.score import FACE_CROP_PX, OtherFace
 from vividhead.track import Watcher
 from vividhead.vad import speech_spans_s
 
+MOUTH_HEIGHT = 0.75
+"""Of the face box, from its top: where mouths are."""
 LEAST_FACE_SHARE = 0.5
 """A clip in which the tracker has a face in less of the frames is not measured at all."""
 
@@ -98,9 +100,9 @@ Mesh = NDArray[np.float32]
 
 
 def media_of(
-    name: str, seen: Seen, audio_S: Samples, pipeline: Pipeline, mesh_TNC: Mesh | None = None
+    name: str, seen: Seen, audio_S: Samples, pipeline: Pipeline, same: BufferedClipMedia | None = None
 ) -> BufferedClipMedia:
-    """The clip as scores see it; `mesh_TNC` where the pictures' mesh is known already."""
+    """The clip as scores see it; `same` has the same pictures, so that their mesh is made once."""
     width, height = seen.size_px
     side = min(width, height) // 2 * 2
     clip = Clip(
@@ -108,7 +110,7 @@ def media_of(
         crop_xyxy_px=(0, 0, side, side),
     )  # fmt: skip
     speech = speech_spans_s(audio_S, pipeline.scan.speech_probability, pipeline.scan.min_speech_s)
-    made: Callable[[Iterator[Pictures]], Mesh] = mesh_of if mesh_TNC is None else lambda crops: mesh_TNC
+    made: Callable[[Iterator[Pictures]], Mesh] = mesh_of if same is None else lambda crops: same.landmarks_TNC
     return BufferedClipMedia(
         clip, seen.size_px, seen.boxes, lambda: seen.crops, seen.looked, seen.others, speech,
         lambda start, end: audio_S, mesh=made,
@@ -123,11 +125,12 @@ def mouth_of(media: BufferedClipMedia) -> NDArray[np.float32]:
     return np.asarray(squares_T4[:, :2] + lips_T2 * per_px_T1, np.float32)
 
 
-def scene_of(frames_THWC: Pictures, heard_S: Samples, media: BufferedClipMedia) -> Scene:
-    """The clip as perturbations see it."""
+def scene_of(frames_THWC: Pictures, heard_S: Samples, media: BufferedClipMedia, with_mouth: bool) -> Scene:
+    """The clip as perturbations see it; `with_mouth` takes the mesh, else the mouth is where mouths are."""
     x0, y0, x1, y1 = np.median(media.box_xyxy_px_T4, axis=0).tolist()
-    mouth_xy_T2 = mouth_of(media)
-    known_2 = np.nanmedian(mouth_xy_T2, axis=0) if np.isfinite(mouth_xy_T2).any() else [(x0 + x1) / 2, y1]
+    usual_2 = [(x0 + x1) / 2, y0 + (y1 - y0) * MOUTH_HEIGHT]
+    mouth_xy_T2 = mouth_of(media) if with_mouth else np.full((len(frames_THWC), 2), np.nan, np.float32)
+    known_2 = np.nanmedian(mouth_xy_T2, axis=0) if np.isfinite(mouth_xy_T2).any() else usual_2
     mouth_xy_T2 = np.where(np.isnan(mouth_xy_T2), known_2, mouth_xy_T2).astype(np.float32)
     return Scene(frames_THWC=frames_THWC, heard_S=heard_S, face=(x0, y0, x1, y1), mouth_xy_T2=mouth_xy_T2)
 

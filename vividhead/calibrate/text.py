@@ -73,6 +73,22 @@ def level_rows(curve: Curve) -> list[list[str]]:
     return rows
 
 
+CURVE_HEADS = ("field", "under", "levels", "AUC", "monotone", "median", "refused", "parted", "right")
+
+
+def curve_row(curve: Curve) -> list[str]:
+    """One row a curve; its levels, the untouched clips first, are parted by strokes."""
+    first, *rest = curve.levels
+    names = ["untouched", *(f"{level.level:g}{'*' if level.harmful else ''}" for level in rest)]
+    right = [percent(level.within) for level in rest] if curve.tolerance is not None else []
+    return [
+        curve.field, f"{curve.family} ({UNIT_OF[curve.family]})", " / ".join(names), span(curve.auc),
+        span(curve.monotone), " / ".join(number(level.median) for level in (first, *rest)),
+        " / ".join(percent(level.refused) for level in (first, *rest)),
+        " / ".join(percent(level.parted) for level in (first, *rest)), " / ".join(right) or "–",
+    ]  # fmt: skip
+
+
 LIP_SYNC_HEADS = (
     "clips", "count", "offset within 1 frame", "… of those read", "peak AUC", "wrong sound accepted", "confident of it",
     "untouched accepted",
@@ -123,19 +139,9 @@ def markdown_of(found: Calibration) -> str:
     ]
     if found.lip_sync:
         parts += ["## Lip sync", table(LIP_SYNC_HEADS, [lip_sync_row(n, p) for n, p in found.lip_sync.items()])]
-        for name, part in found.lip_sync.items():
-            rows = [[number(b.said), number(b.true), str(b.readings)] for b in part.reliability]
-            parts += [f"Confidence, {name}:", table(("said", "true", "readings"), rows)]
-    parts += [
-        "## Cost",
-        table(("score", "ms per second of clip"), [[n, number(ms)] for n, ms in found.cost_ms_per_s.items()]),
-    ]
-    parts.append("## Curves")
-    for curve in found.curves:
-        groups = "; ".join(f"{p} {number(v)}" for parts_ in curve.subgroups.values() for p, v in parts_.items())
-        told = f"AUC {span(curve.auc)}, monotone {span(curve.monotone)}" + (
-            f"; AUC by part: {groups}" if groups else ""
-        )
-        title = f"### {curve.field} under {curve.family} ({UNIT_OF[curve.family]})"
-        parts += [title, told, table(LEVEL_HEADS, level_rows(curve))]
+        rows = [[number(b.said), number(b.true), str(b.readings)] for b in found.lip_sync["all"].reliability]
+        parts += ["What `confidence` says, and how much of it is true:", table(("said", "true", "readings"), rows)]
+    costs = [[name, number(ms)] for name, ms in found.cost_ms_per_s.items()]
+    parts += ["## Perturbations", table(CURVE_HEADS, [curve_row(curve) for curve in found.curves])]
+    parts += ["## Cost", table(("score", "ms per second of clip"), costs)]
     return "\n\n".join(parts) + "\n"

@@ -63,7 +63,7 @@ FAMILIES = (
     ),
     Family(
         name="motion_blur", meaning="a straight smear of this length", unit="% of the face's height",
-        levels=(2, 4, 8), harmful=(8,), concerns=SHARPNESS, changes="pictures", make=smeared,
+        levels=(4, 8), harmful=(8,), concerns=SHARPNESS, changes="pictures", make=smeared,
     ),
     Family(
         name="false_resolution", meaning="scaled down to a face of this height and up again (negative, in pixels)",

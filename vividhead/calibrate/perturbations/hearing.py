@@ -103,15 +103,18 @@ VOICE = ("lip_sync.confidence", "speech.speech_fraction")
 FAMILIES = (
     Family(
         name="music", meaning="music under the voice, so much louder than it", unit="dB", levels=(-20, -10, 0, 10),
-        harmful=(0, 10), concerns=(), changes="sound", make=with_music, watches=VOICE,
+        harmful=(0, 10), concerns=("audio_quality.snr_db",), changes="sound",
+        make=with_music, watches=VOICE,
     ),
     Family(
         name="sound_noise", meaning="noise under the voice, so much louder than it", unit="dB",
-        levels=(-20, -10, 0, 10), harmful=(0, 10), concerns=(), changes="sound", make=with_noise, watches=VOICE,
+        levels=(-20, -10, 0, 10), harmful=(0, 10), concerns=("audio_quality.snr_db",), changes="sound",
+        make=with_noise, watches=VOICE,
     ),
     Family(
         name="second_voice", meaning="another voice with the talker's, so much louder than it", unit="dB",
-        levels=(-20, -10, 0, 10), harmful=(0, 10), concerns=(), changes="sound", make=with_voice, watches=VOICE,
+        levels=(-20, -10, 0, 10), harmful=(0, 10), concerns=(), changes="sound",
+        make=with_voice, watches=VOICE,
     ),
     Family(
         name="only_music", meaning="music in place of the voice", unit="of 1", levels=(1,), harmful=(1,),
@@ -123,15 +126,18 @@ FAMILIES = (
     ),
     Family(
         name="reverberation", meaning="a room that rings for this long, as loud as the voice itself", unit="s",
-        levels=(0.2, 0.5, 1, 2), harmful=(1, 2), concerns=(), changes="sound", make=reverberant, watches=VOICE,
+        levels=(0.2, 0.5, 1, 2), harmful=(1, 2), concerns=("audio_quality.decay_s",), changes="sound",
+        make=reverberant, watches=VOICE,
     ),
     Family(
         name="clipped_sound", meaning="this part of the samples cut off at full scale", unit="of 1",
-        levels=(0.001, 0.01, 0.05, 0.2), harmful=(0.05, 0.2), concerns=(CLIPPED,), changes="sound", make=clipped,
+        levels=(0.001, 0.01, 0.05, 0.2), harmful=(0.05, 0.2), concerns=(CLIPPED, "audio_quality.flat_top_fraction"),
+        changes="sound", make=clipped,
         truth=(Truth(field=CLIPPED, of_level=lambda part: part, compared="to_zero"),),
     ),
     Family(
         name="band_limit", meaning="no sound above this frequency (negative, in kHz)", unit="kHz",
-        levels=(-6, -4, -2, -1), harmful=(-2, -1), concerns=(), changes="sound", make=band_limited, watches=VOICE,
+        levels=(-6, -4, -2, -1), harmful=(-2, -1), concerns=("audio_quality.bandwidth_hz",), changes="sound",
+        make=band_limited, watches=VOICE,
     ),
 )  # fmt: skip

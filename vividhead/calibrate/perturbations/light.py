@@ -43,7 +43,7 @@ EXPOSURE = ("exposure.face_luma_median", "exposure.under_fraction")
 FAMILIES = (
     Family(
         name="noise", meaning="normal noise of this standard deviation in luma", unit="of 255",
-        levels=(5, 10, 20), harmful=(20,), concerns=(), changes="pictures", make=noisy,
+        levels=(5, 20), harmful=(20,), concerns=(), changes="pictures", make=noisy,
         watches=("sharpness.blurs_per_face_p10",),
     ),
     Family(
@@ -55,7 +55,7 @@ FAMILIES = (
         concerns=("exposure.over_fraction",), changes="pictures", make=lit,
     ),
     Family(
-        name="h264", meaning="H.264 at this constant rate factor", unit="crf", levels=(23, 30, 37, 44),
+        name="h264", meaning="H.264 at this constant rate factor", unit="crf", levels=(30, 37, 44),
         harmful=(44,), concerns=(), changes="pictures", make=coded,
         watches=("sharpness.blurs_per_face_p10",),
     ),

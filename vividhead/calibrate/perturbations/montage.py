@@ -42,12 +42,12 @@ def photographed(scene: Scene, other: Scene, level: float, rng: np.random.Genera
 FAMILIES = (
     Family(
         name="jump_cut", meaning="so many frames of picture and sound taken out of the middle", unit="frames",
-        levels=(5, 12, 25, 50), harmful=(12, 25, 50), concerns=(), changes="both", make=jumping,
-        watches=("motion.head_speed_p95",),
+        levels=(5, 12, 25, 50), harmful=(12, 25, 50), concerns=("jump_cut.largest_jump",), changes="both", make=jumping,
+        watches=("sharpness.blurs_per_face_p10",),
     ),
     Family(
         name="still_photo", meaning="a still photo with camera noise, moved and zoomed at this rate",
-        unit="% of the side/s", levels=(0, 2, 6), harmful=(0, 2, 6),
+        unit="% of the side/s", levels=(0, 4), harmful=(0, 4),
         concerns=("motion.expression_std",), changes="pictures", make=photographed,
         watches=("lip_sync.confidence",),
     ),

@@ -40,7 +40,8 @@ FAMILIES = (
     ),
     Family(
         name="audio_drift", meaning="sound that runs away from the pictures by so much over the clip", unit="frames",
-        levels=(2, 5, 10, 20), harmful=(10, 20), concerns=("lip_sync.confidence",), changes="sound", make=drifting,
+        levels=(2, 5, 10, 20), harmful=(10, 20), concerns=(), changes="sound", make=drifting,
+        watches=("lip_sync.confidence",),
     ),
     Family(
         name="other_voice", meaning="the sound of a clip of another source", unit="of 1", levels=(1,), harmful=(1,),

@@ -338,7 +338,7 @@ function timeline(clip, siblings) {
     }
     for (const limit of limits) svg.append(draw("line", { x1: left, x2: left + wide, y1: base - height(limit), y2: base - height(limit), class: "limit" }));
   });
-  svg.append(draw("text", { x: left, y: names.length * tall + 20 }, "0 s"), draw("text", { x: left + wide, y: names.length * tall + 20, "text-anchor": "end" }, said(end)));
+  svg.append(draw("text", { x: left, y: names.length * tall + 20 }, "0 s"), draw("text", { x: left + wide, y: names.length * tall + 20, class: "last" }, said(end)));
   byId("timeline").replaceChildren(svg);
 }
 
