@@ -29,10 +29,10 @@ def planned(film: "Film") -> Plan:
 
 def test_each_file_is_tried_as_the_main_job_would(planned: Plan, film: "Film") -> None:
     found = {Path(trial.uri).name: trial for trial in planned.trials}
-    assert {name: trial.outcome for name, trial in found.items()} == {
-        film.kept.name: "kept", film.small.name: "rejected", film.silent.name: "rejected", film.twin.name: "duplicate",
-    }  # fmt: skip
-    kept, small, silent = (found[path.name] for path in (film.kept, film.small, film.silent))
+    kept, small = found[film.kept.name], found[film.small.name]
+    # Which of the twins is drawn first hangs on the folder's name; only that one is looked at.
+    silent, twin = sorted((found[film.silent.name], found[film.twin.name]), key=lambda trial: -trial.cpu_s["scan"])
+    assert [t.outcome for t in (kept, small, silent, twin)] == ["kept", "rejected", "rejected", "duplicate"]
     assert kept.kept_s > 3 and kept.packed_bytes > 10_000 and small.kept_s == small.packed_bytes == 0
     assert kept.cpu_s["pack"] > 0 and small.cpu_s["pack"] == 0
     assert small.cpu_s["measure"] > 0 and silent.cpu_s["measure"] == 0 and silent.cpu_s["scan"] > 0
