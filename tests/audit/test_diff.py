@@ -11,10 +11,12 @@ from audit.spoilt import change_rows, set_cell
 from vividhead.audit.diff import diff, told
 from vividhead.cli import main
 from vividhead.manifest import read
+from vividhead.pipeline import load_pipeline
+from vividhead.policy import load_policy
 from vividhead.testing.large_dataset import make_large_dataset
 
 POSE = "measurements/head_pose/measurements.parquet"
-DECISIONS = "decisions/bff94b50572d1ad5/decisions.parquet"
+DECISIONS = f"decisions/{load_policy('talking-head', load_pipeline().measure.scores).digest}/decisions.parquet"
 
 
 @pytest.fixture(scope="module")

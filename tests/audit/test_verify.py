@@ -16,6 +16,8 @@ from vividhead.audit.verify import verify
 from vividhead.cli import main
 from vividhead.errors import DatasetError
 from vividhead.manifest import parquet, read
+from vividhead.pipeline import load_pipeline
+from vividhead.policy import load_policy
 from vividhead.shipped import shipped
 from vividhead.testing.large_dataset import make_large_dataset
 
@@ -54,7 +56,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
-DECISIONS = "decisions/bff94b50572d1ad5/decisions.parquet"
+DECISIONS = f"decisions/{load_policy('talking-head', load_pipeline().measure.scores).digest}/decisions.parquet"
 POSE = "measurements/head_pose/measurements.parquet"
 
 
