@@ -12,10 +12,11 @@ from vividhead.errors import DatasetError, UsageError
 from vividhead.pipeline import load_pipeline
 from vividhead.plan import Plan, plan, read, written
 from vividhead.plan.fact import compared
-from vividhead.plan.footage import footage_at
+from vividhead.plan.footage import File, Footage, There
 from vividhead.plan.forecast import Cluster
 from vividhead.plan.text import beside_fact, shown
-from vividhead.plan.trial import drawn, exhaustive
+from vividhead.plan.trial import LEAST_FILES, drawn, exhaustive
+from vividhead.records import Listed
 
 if TYPE_CHECKING:
     from conftest import Whole
@@ -63,12 +64,15 @@ def test_people_read_what_there_is_what_it_costs_and_the_order(planned: Plan) ->
     assert "3 × 4 cores" in text and "cheapest order: " in text
 
 
-def test_a_larger_sample_adds_to_a_smaller_one(film: "Film", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vividhead.plan.trial.LEAST_FILES", 1)
-    there = footage_at(str(film.folder))
-    few, more, others = drawn(there, 0.01, 0), drawn(there, 0.6, 0), drawn(there, 1.0, 1)
-    assert len(few) == 1 and few == more[:1] and 1 < len(more) < 4
-    assert len(others) == 4 and others != drawn(there, 1.0, 0)
+def test_a_larger_sample_adds_to_a_smaller_one() -> None:
+    files = tuple(File(Listed(uri=f"{number}.mp4"), 60.0) for number in range(100))
+    summary = Footage(files=100, unreadable=0, duration_s=6000.0, guessed_s=0.0, bytes=1)
+    there = There(summary, files)
+    few, more, whole = drawn(there, 0.1, 0), drawn(there, 0.5, 0), drawn(there, 1.0, 0)
+    assert (len(few), len(more), len(whole)) == (10, 50, 100)
+    assert few == more[:10] and more == whole[:50] and set(whole) == set(files)
+    assert drawn(there, 1.0, 1) != whole != list(files), "in an order of chance, another for each seed"
+    assert len(drawn(there, 0.001, 0)) == LEAST_FILES
 
 
 @pytest.mark.parametrize("text", ["", "[measure]\n", "[measure]\nexhaustive = false  # no\n[pack]\ncrf = 20\n"])
