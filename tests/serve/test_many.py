@@ -80,7 +80,9 @@ def test_a_slow_listener_gets_the_newest_and_holds_nobody_up(monkeypatch: pytest
             assert all(m.pcm_S.size == 640 * len(m.pictures) for m in found)
 
 
-def test_one_sick_stream_is_closed_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_sick_stream_is_closed_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving() as server:
         with server.connect(seed=1) as well, server.connect(seed=2) as sick:
             ill = server.lobby._sessions[sick.key].stream
@@ -101,6 +103,39 @@ def test_one_sick_stream_is_closed_and_the_others_go_on(monkeypatch: pytest.Monk
             assert np.abs(pcm_S - np.rint(said * 32767)).max() <= 2
             eventually(lambda: server.lobby.host.n_open == 1)
             assert "vividhead_streams_failed_total 1" in server.get("/metrics")[2].decode()
+    assert "a tensor of the wrong shape" in caplog.text
+
+
+def test_pictures_that_cannot_be_encoded_end_their_stream_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> list[Media]:
+        raise ValueError("a codec of its own mind")
+
+    monkeypatch.setattr("vividhead.serve.host.messages", broken)
+    with serving() as server, server.connect() as head:
+        head.say(words(1), 16000)
+        with pytest.raises(ServerRefusedError, match="failed"):
+            heard(head)
+        eventually(lambda: server.lobby.host.n_open == 0)
+        assert server.lobby.figures.of("streams_failed") >= 1
+    assert "a codec of its own mind" in caplog.text
+
+
+def test_no_stream_is_opened_that_cannot_be_written_down(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    with serving(Serving(port=0, audit_log=log)) as server:
+        with server.connect():
+            log.unlink()
+            log.mkdir()  # as a disk that is full from now on
+        eventually(lambda: server.lobby.host.n_open == 0)
+        with pytest.raises(ServerRefusedError, match="failed"):
+            server.connect()
+        eventually(lambda: server.lobby.host.n_open == 0)
+        log.rmdir()
+        with server.connect() as head:
+            head.say(words(1), 16000)
+            assert sum(len(m.pictures) for m in heard(head)) == 25
 
 
 def draining(head: TalkingHead, found: list[Media]) -> str:

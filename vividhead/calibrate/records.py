@@ -129,7 +129,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LipSync:
-    """What the issue asks of `lip_sync`, over readings of `audio_shift` and of sound that is not the lips' own."""
+    """What `lip_sync` is worth, over readings of `audio_shift` and of sound that is not the lips' own."""
 
     clips: int
     within_1_frame: Span

@@ -15,6 +15,7 @@ from vividhead.flashhead.generate.engine import MAX_SEED, MIN_SEED
 from vividhead.flashhead.generate.portrait import PortraitError
 from vividhead.flashhead.wire import (
     CLOSE_DONE,
+    CLOSE_FAILED,
     CLOSE_FULL,
     CLOSE_REFUSED,
     CLOSE_RESTART,
@@ -40,7 +41,13 @@ BEGIN_S = 30.0
 MOST_LETTERS = 500
 """Of a text to be said."""
 _START = {"version", "portrait", "seed", "video", "shown", "consent"}
-_CLOSE_CODES = {"full": CLOSE_FULL, "too_many": CLOSE_FULL, "in_use": CLOSE_FULL, "draining": CLOSE_RESTART}
+_CLOSE_CODES = {
+    "full": CLOSE_FULL,
+    "too_many": CLOSE_FULL,
+    "in_use": CLOSE_FULL,
+    "draining": CLOSE_RESTART,
+    "failed": CLOSE_FAILED,
+}
 
 
 class Connection:

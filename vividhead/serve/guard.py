@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vividhead.audit.inspect.guard import HEADERS, Access
+from vividhead.audit.inspect.guard import HEADERS, Access, name_of, without_token
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -54,27 +54,13 @@ class Guard:
 
     def _refused(self, asked: HTTPConnection, scope: Scope) -> PlainTextResponse | RedirectResponse | None:
         host = asked.headers.get("host", "")
-        if self._access.hosts is not None and _name(host) not in self._access.hosts:
+        if self._access.hosts is not None and name_of(host) not in self._access.hosts:
             return PlainTextResponse("This name is not one of this server's.", 421)
         origin = asked.headers.get("origin")
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
             return PlainTextResponse("This page may not use this server.", 403)
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
             return PlainTextResponse("Nothing is changed by requests.", 405)
-        if self._access.token is None or asked.url.path in OPEN_PATHS:
+        if asked.url.path in OPEN_PATHS:
             return None
-        given = asked.query_params.get("token")
-        if given is not None and scope["type"] == "http" and self._access.knows(given):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
-            return answer
-        bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._access.knows(asked.cookies.get(COOKIE)) or self._access.knows(bearer):
-            return None
-        return PlainTextResponse("A token is needed: open the address that `vividhead serve` printed.", 401)
-
-
-def _name(host: str) -> str:
-    """The host without its port."""
-    bare = host.rsplit(":", 1)[0] if host.rsplit(":", 1)[-1].isdigit() else host
-    return bare.lower()
+        return without_token(asked, self._access, COOKIE, "serve", by_address=scope["type"] == "http")

@@ -216,6 +216,7 @@ class Host:
                 logger.exception("a chunk could not be made: stream closed")
                 self._fail(due[0], fault)
                 return [None]
+            logger.warning("a batch of %d could not be made, so each is tried alone: %r", len(due), fault)
         return [self._chunks([session])[0] for session in due]
 
     def _fail(self, session: Session, fault: Exception) -> None:
@@ -223,6 +224,10 @@ class Host:
         session.stream.close()
         self._sessions.remove(session)
         session.closed = True
+        self._tell(session, fault)
+
+    def _tell(self, session: Session, fault: Exception) -> None:
+        """End the session; what is no fault of its own is told in the log alone."""
         self._figures.count("streams_failed")
         told = str(fault) if isinstance(fault, VividHeadError) else "the server could not make the next pictures"
         session.from_thread(session.fail, told)
@@ -230,8 +235,9 @@ class Host:
     def _encode(self, session: Session, chunk: Chunk, is_last: bool, began: float) -> None:
         try:
             pieces = list(messages(chunk, session.codec, self._quality, self._label, is_last=is_last))
-        except VividHeadError as fault:
-            session.from_thread(session.fail, str(fault))
+        except Exception as fault:  # nobody waits for a lane's result: it would be gone, and the listener with nothing
+            logger.exception("pictures could not be encoded: stream closed")
+            self._tell(session, fault)
             return
         self._figures.chunk_took(time.monotonic() - began)
         session.from_thread(session.deliver, pieces)

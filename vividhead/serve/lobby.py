@@ -111,8 +111,13 @@ class Lobby:
         finally:
             self._opening -= 1
         session.portrait_sha256 = portrait.sha256
+        try:
+            self._log("opened", session)
+        except OSError as fault:
+            self.host.close(session)
+            logger.exception("a stream is refused, as the audit log cannot be written")
+            raise RefusedError("failed", "the server cannot write its audit log") from fault
         self._sessions[session.key] = session
-        self._log("opened", session)
 
     def resumed(self, key: str, client: str) -> Session:
         """The session whose connection broke. Raises RefusedError."""
@@ -177,7 +182,10 @@ class Lobby:
     def _remove(self, session: Session) -> None:
         if self._sessions.pop(session.key, None) is not None:
             self.host.close(session)
-            self._log("closed", session)
+            try:
+                self._log("closed", session)
+            except OSError:
+                logger.exception("the end of a stream is missing in the audit log")
 
     def _log(self, what: str, session: Session) -> None:
         row = {

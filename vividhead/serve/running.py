@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import secrets
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -137,18 +136,10 @@ def _voice() -> Callable[[str], tuple[NDArray[np.float32], int]] | None:
 
 
 def demo_portrait() -> Path | None:
-    """The demo's face as a file, where scikit-image, which brings the photograph, is installed."""
-    if find_spec("skimage") is None:
-        return None
-    import cv2
-    from skimage.data import astronaut
-
-    picture_of: Callable[[], NDArray[np.uint8]] = astronaut
-    folder = Path(tempfile.gettempdir()) / f"vividhead-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / "astronaut.png"
-    cv2.imwrite(str(path), cv2.cvtColor(picture_of(), cv2.COLOR_RGB2BGR))
-    return path
+    """The photograph behind the demo's face, as scikit-image brings it in its wheel; None where it is not installed."""
+    found = find_spec("skimage")
+    path = None if found is None or found.origin is None else Path(found.origin).parent / "data" / "astronaut.png"
+    return path if path is not None and path.is_file() else None
 
 
 def leave_a_core() -> None:

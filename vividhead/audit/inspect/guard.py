@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -75,7 +75,7 @@ class Guard:
 
     def _refused(self, request: Request) -> PlainTextResponse | RedirectResponse | None:
         host = request.headers.get("host", "")
-        if self._access.hosts is not None and _name(host) not in self._access.hosts:
+        if self._access.hosts is not None and name_of(host) not in self._access.hosts:
             return PlainTextResponse("This name is not one of this server's.", 421)
         if request.method not in ("GET", "HEAD"):
             origin = request.headers.get("origin")
@@ -86,22 +86,29 @@ class Guard:
             length = request.headers.get("content-length", "")
             if not length.isdigit() or int(length) > MOST_BODY_BYTES:
                 return PlainTextResponse(f"At most {MOST_BODY_BYTES} bytes, with their length.", 413)
-        return self._asked_for_token(request)
-
-    def _asked_for_token(self, request: Request) -> PlainTextResponse | RedirectResponse | None:
-        if self._access.token is None:
-            return None
-        given = request.query_params.get("token")
-        if given is not None and request.method == "GET" and self._access.knows(given):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict")
-            return answer
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._access.knows(request.cookies.get(COOKIE)) or self._access.knows(bearer):
-            return None
-        return PlainTextResponse("A token is needed: open the address that `vividhead inspect` printed.", 401)
+        return without_token(request, self._access, COOKIE, "inspect", by_address=request.method == "GET")
 
 
-def _name(host: str) -> str:
+def without_token(
+    asked: HTTPConnection, access: Access, cookie: str, verb: str, *, by_address: bool
+) -> PlainTextResponse | RedirectResponse | None:
+    """The answer to who does not bring the token in a cookie or header; None where all is well.
+
+    Who brings it in the address, where that counts, gets the cookie and is sent on, so that it stands in no history.
+    """
+    if access.token is None:
+        return None
+    given = asked.query_params.get("token")
+    if given is not None and by_address and access.knows(given):
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(cookie, given, httponly=True, samesite="strict")
+        return answer
+    bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
+    if access.knows(asked.cookies.get(cookie)) or access.knows(bearer):
+        return None
+    return PlainTextResponse(f"A token is needed: open the address that `vividhead {verb}` printed.", 401)
+
+
+def name_of(host: str) -> str:
     """The Host header without its port."""
     return host.lower() if host.endswith("]") else host.lower().rsplit(":", 1)[0] if ":" in host else host.lower()
