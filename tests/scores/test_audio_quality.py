@@ -93,3 +93,7 @@ def test_without_speech_there_is_nothing_to_measure() -> None:
     clip = ArrayClipMedia(GREY, box_xyxy_px_T4=BOX, audio_S=voice())
     with pytest.raises(Unmeasurable, match=r"0\.00 s of speech"):
         loaded_score("audio_quality").measure(clip)
+
+
+def test_where_what_is_said_is_no_louder_than_the_quiet_no_bandwidth_is_told() -> None:
+    assert read(np.full(N_FRAMES * 640, 0.2, np.float32))["bandwidth_hz"] == Unknown("noisy")

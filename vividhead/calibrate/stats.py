@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from vividhead.calibrate.records import Span
 
@@ -29,18 +30,11 @@ def auc(good_N: Numbers, harmful_N: Numbers) -> float | None:
     return float((under + ties / 2).mean() / len(ordered_N))
 
 
-def ranks(values_N: Numbers) -> Numbers:
-    """1 for the smallest; equal ones share the mean of their places."""
-    ordered_N = np.sort(values_N)
-    low, high = (np.searchsorted(ordered_N, values_N, side=side) for side in ("left", "right"))
-    return np.asarray((low + high + 1) / 2, float)
-
-
 def spearman(x_N: Numbers, y_N: Numbers) -> float | None:
     """Correlation of ranks; None for fewer than three pairs, or where one side is all the same."""
     if len(x_N) < 3 or np.ptp(x_N) == 0 or np.ptp(y_N) == 0:
         return None
-    return float(np.corrcoef(ranks(x_N), ranks(y_N))[0, 1])
+    return float(spearmanr(x_N, y_N).statistic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,11 @@ def _noise(level_T: Floats) -> float:
     return float(np.percentile(means, _QUIETEST))
 
 
-def _bandwidth_hz(voice_TF: Floats, quiet_TF: Floats) -> float:
+def _bandwidth_hz(voice_TF: Floats, quiet_TF: Floats) -> float | Unknown:
     strong_F = np.percentile(voice_TF, _LOUD_PERCENT, axis=0)
     strong_F = np.maximum(strong_F - _NOISE_PEAK * quiet_TF.mean(0), 0)
+    if not strong_F.any():
+        return Unknown("noisy")
     strong_F = np.convolve(strong_F, np.full(5, 0.2), mode="same")  # 150 Hz: one bin is no band
     heard = np.flatnonzero(_db(strong_F / strong_F.max() + 1e-20) > _AUDIBLE_DB)
     return float(min(heard[-1] + 1, _WINDOW // 2) * SAMPLE_RATE_HZ / _WINDOW)
