@@ -39,8 +39,8 @@ def test_who_writes_is_named_and_its_lock_left_alone(begun: Path) -> None:
     gone.wait()
     (begun / ".lock").write_text(f"process {gone.pid} on {socket.gethostname()}")
     assert at_work(begun).holder is None
-    (begun / ".lock").write_text("process 1 on another-machine")
-    assert at_work(begun).holder == "process 1 on another-machine"
+    (begun / ".lock").write_text(f"process {gone.pid} on another-machine")
+    assert at_work(begun).holder == f"process {gone.pid} on another-machine", "of others nothing can be known"
 
 
 def test_a_run_without_tables_says_where_it_stands(begun: Path, capsys: pytest.CaptureFixture[str]) -> None:

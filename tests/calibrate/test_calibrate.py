@@ -44,6 +44,12 @@ def test_footage_that_the_filters_refuse_is_not_taken_for_good(made: Made) -> No
     assert made.found.untouched_kept == 1
 
 
+def test_what_takes_no_part_is_told_with_the_reason(made: Made, film: "Film") -> None:
+    reasons = ["failed.empty", "failed.unreadable", "not good", "not good"]  # the last two: nobody speaks in them
+    assert sorted(made.found.left_out.values()) == reasons
+    assert "Left out: 4 (2 not good" in (made.out / TABLE).read_text(encoding="utf-8")
+
+
 def test_clipping_reads_as_much_as_was_clipped(made: Made) -> None:
     (curve,) = (c for c in made.found.curves if c.family == "clipped_sound")
     assert [level.clips for level in curve.levels] == [2] * 5

@@ -15,7 +15,7 @@ from vividhead.plan.fact import compared
 from vividhead.plan.footage import File, Footage, There
 from vividhead.plan.forecast import Cluster
 from vividhead.plan.text import beside_fact, shown
-from vividhead.plan.trial import LEAST_FILES, drawn, exhaustive
+from vividhead.plan.trial import LEAST_FILES, _spent, drawn, exhaustive
 from vividhead.records import Listed
 
 if TYPE_CHECKING:
@@ -62,6 +62,18 @@ def test_people_read_what_there_is_what_it_costs_and_the_order(planned: Plan) ->
     text = shown(planned)
     assert "6 files, 2 of them unreadable" in text and "tried: 4 files" in text
     assert "3 × 4 cores" in text and "cheapest order: " in text
+
+
+def test_stages_cost_what_they_cost_as_the_pipeline_has_it_and_scores_what_they_cost_in_all(tmp_path: Path) -> None:
+    def line(stage: str, cpu_s: float, everything: bool, **scores: float) -> str:
+        return json.dumps({"uri": "a", "stage": stage, "cpu_s": cpu_s, "scores": scores, "everything": everything})
+
+    lines = [line("measure", 3.0, False, framing=1.0), line("more", 1.0, False, sharpness=0.5)]
+    lines.append(line("more", 20.0, True, identity=9.0, sharpness=0.5))
+    (tmp_path / "costs.jsonl").write_text("\n".join(lines))
+    spent = _spent(tmp_path / "dataset")
+    assert spent.stages["a"] == {"ingest": 0, "scan": 0, "measure": 4.0, "pack": 0}
+    assert spent.scores["a"] == {"framing": 1.0, "sharpness": 1.0, "identity": 9.0}
 
 
 def test_a_larger_sample_adds_to_a_smaller_one() -> None:

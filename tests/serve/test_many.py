@@ -1,5 +1,6 @@
 """Many streams: places, slow listeners, one that is sick, and the end."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -20,6 +21,7 @@ from vividhead.flashhead.wire import Media, Pcm, pcm_bytes
 from vividhead.serve import session as session_module
 from vividhead.serve.figures import Figures
 from vividhead.serve.host import Host, measured_capacity
+from vividhead.serve.lobby import RefusedError
 from vividhead.serve.options import Serving
 from vividhead.serve.session import LEAD_S, PlayClock, Session
 
@@ -164,12 +166,35 @@ def test_told_to_end_the_server_finishes_what_is_being_said_and_takes_nobody_new
 
 
 def made_session(host: Host, engine: Engine, seed: int) -> Session:
-    import asyncio
-
     found = Session(loop=asyncio.new_event_loop(), client="x", codec="jpeg", backlog_s=3.0, seed=seed)
     found.stream = engine.open(face(seed).picture_HWC, seed, as_it_is=True)
     host._sessions.append(found)
     return found
+
+
+def test_what_was_made_before_an_interrupt_is_forgotten_when_it_comes() -> None:
+    async def delivered() -> list[int]:
+        found = Session(loop=asyncio.get_running_loop(), client="x", codec="jpeg", backlog_s=3.0)
+        found.interrupt()
+        for epoch in (0, 1):
+            piece = Media(
+                codec="jpeg", pictures=[b"x"], pcm_S=np.zeros(640, np.int16), epoch=epoch, start_frame=0, side_px=16,
+                idle=False, last=False,
+            )  # fmt: skip
+            found.deliver([piece])
+        return [piece.epoch for piece in found._media]
+
+    assert asyncio.run(delivered()) == [1]
+
+
+def test_a_stream_is_resumed_from_the_address_that_it_was_opened_from() -> None:
+    with serving() as server, server.connect() as head:
+        with pytest.raises(RefusedError) as refused:
+            server.lobby.resumed(head.key, "192.0.2.7")
+        assert refused.value.code == "gone"
+        with pytest.raises(RefusedError) as refused:
+            server.lobby.resumed(head.key, "127.0.0.1")
+        assert refused.value.code == "in_use"
 
 
 def test_speech_is_made_before_rest_and_what_is_due_at_once_in_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from vividhead.calibrate.perturbations import FAMILIES, Family
 from vividhead.calibrate.records import UNTOUCHED, Calibration, Good, Reading
 from vividhead.calibrate.run import BYSTANDER_CLIPS, Task, readings_of, run
 from vividhead.calibrate.text import markdown_of
-from vividhead.errors import UsageError
+from vividhead.errors import MediaError, UsageError, VividHeadError
 from vividhead.faces import hushed
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import DEFAULT_PIPELINE, Pipeline, load_pipeline
@@ -84,16 +84,17 @@ def calibrate(where: Sequence[str], out: Path, options: Options, told: Told) -> 
     workers = options.workers or os.cpu_count() or 1
     chosen = _apart([candidate for place in where for candidate in candidates(place, options.clips, policy)])
     with hushed():
-        goods = _brought(chosen, out, options, pipeline, told)
+        goods, left_out = _brought(chosen, out, options, pipeline, told)
     tasks = _tasks(goods, names, options, pipeline, policy, out)
     run([replace(task, families=()) for task in tasks], workers, lambda n, of: told("good clips", n, of))
     known = {candidate.name for candidate in chosen if candidate.is_known_good}
     goods = [task.good for task in tasks if _is_good(task, task.good.name in known, policy)]
+    left_out |= {task.good.name: "not good" for task in tasks if task.good not in goods}
     tasks = _tasks(goods, names, options, pipeline, policy, out)
     run(tasks, workers, lambda n, of: told("perturbations", n, of))
     data = _gathered(tasks, policy, options)
     datasets = [place for place in where if is_dataset(place)]
-    found = _report(data, datasets, where, options, time.monotonic() - began)
+    found = replace(_report(data, datasets, where, options, time.monotonic() - began), left_out=left_out)
     write_atomically(out / REPORT, (json.dumps(to_plain(found), indent=1, ensure_ascii=False) + "\n").encode())
     write_atomically(out / PAGE, page_of(found).encode())
     write_atomically(out / TABLE, markdown_of(found).encode())
@@ -130,16 +131,25 @@ def _apart(chosen: Sequence[Candidate]) -> list[Candidate]:
     return out
 
 
-def _brought(chosen: Sequence[Candidate], out: Path, options: Options, pipeline: Pipeline, told: Told) -> list[Good]:
+def _brought(
+    chosen: Sequence[Candidate], out: Path, options: Options, pipeline: Pipeline, told: Told
+) -> tuple[list[Good], dict[str, str]]:
+    """The clips, and why the others are none."""
     goods: dict[str, Good] = {}
+    left_out: dict[str, str] = {}
     for done, candidate in enumerate(chosen):
         told("clips", done, len(chosen))
-        good = bring(candidate, out / "clips", options.seconds, pipeline)
-        if good is not None:
-            goods[good.name] = good
+        try:
+            goods[candidate.name] = bring(candidate, out / "clips", options.seconds, pipeline)
+        except MediaError as fault:
+            left_out[candidate.name] = fault.code
+        except VividHeadError as fault:
+            if candidate.is_known_good:
+                raise
+            left_out[candidate.name] = str(fault)
     if len(goods) < LEAST_GOODS:
         raise UsageError(f"{len(goods)} good clips; two, of two speakers, are needed for a wrong voice and face")
-    return list(goods.values())
+    return list(goods.values()), left_out
 
 
 def _tasks(

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from vividhead.calibrate.perturbations.family import MARGIN_FRAMES, Pictures, Samples
 from vividhead.calibrate.records import Good
-from vividhead.errors import MediaError, UsageError, VividHeadError
+from vividhead.errors import MediaError, UsageError
 from vividhead.fit_lip_sync.talks import LABELS, clips_of
 from vividhead.ingest import examine, find
 from vividhead.ledger import write_atomically
@@ -100,7 +101,7 @@ def _rank(table: "pyarrow.Table", policy: Policy) -> NDArray[np.float64]:
         if rule.id in table.column_names:
             read_N = np.array([np.nan if v is None else v for v in table[rule.id].to_pylist()], float)
             bad_N = np.nan_to_num(-read_N if rule.max is None else np.abs(read_N), nan=np.inf)
-            places.append((bad_N[:, None] < bad_N[None]).mean(axis=1))
+            places.append(1 - rankdata(bad_N, "max") / len(bad_N))  # the part of all that are worse
     return np.asarray(np.mean(places, axis=0))
 
 
@@ -136,23 +137,18 @@ def _facts(listed: Listed) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def bring(candidate: Candidate, folder: Path, seconds: float, pipeline: Pipeline) -> Good | None:
-    """Write the candidate's window into `folder` unless it is there; None where the file makes no clip."""
+def bring(candidate: Candidate, folder: Path, seconds: float, pipeline: Pipeline) -> Good:
+    """Write the candidate's window into `folder` unless it is there. Raises MediaError where the file makes no clip."""
     told, most = folder / f"{candidate.name}.json", round(seconds * GRID_FPS)
     request = _request(candidate, most)
     if told.is_file():
         before = json.loads(told.read_text(encoding="utf-8"))
         if before.get("request") == request:
             return from_plain(Good, before["good"])
-    try:
-        if candidate.row is None:
-            good, mp4, heard_S = _from_file(candidate, most, pipeline)
-        else:
-            good, mp4, heard_S = _from_dataset(candidate, candidate.row, most)
-    except (MediaError, VividHeadError) as fault:
-        if candidate.is_known_good and not isinstance(fault, MediaError):
-            raise
-        return None
+    if candidate.row is None:
+        good, mp4, heard_S = _from_file(candidate, most, pipeline)
+    else:
+        good, mp4, heard_S = _from_dataset(candidate, candidate.row, most)
     write_atomically(folder / f"{candidate.name}.mp4", mp4)
     write_atomically(folder / f"{candidate.name}.flac", flac(heard_S))
     write_atomically(told, json.dumps({"request": request, "good": to_plain(good)}, indent=1).encode())

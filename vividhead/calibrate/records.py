@@ -170,3 +170,5 @@ class Calibration:
     cost_ms_per_s: Mapping[str, float]
     """Score → median milliseconds a second of untouched clip, on one core."""
     wall_s: float
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Clip → why it is none of those: the code of what is wrong with its file, or `not good` by its first reading."""

@@ -1,5 +1,6 @@
 """The report's tables in Markdown, for docs/calibration.md, and as lines for a terminal."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from vividhead.calibrate.perturbations import FAMILIES
@@ -105,6 +106,12 @@ def lip_sync_row(name: str, found: LipSync) -> list[str]:
     ]  # fmt: skip
 
 
+def left_out_of(found: Calibration) -> str:
+    """How many clips took no part, by reason."""
+    counts = Counter(found.left_out.values())
+    return f"left out: {len(found.left_out)} ({', '.join(f'{n} {why}' for why, n in counts.most_common())})"
+
+
 def summary_of(found: Calibration) -> str:
     """A few lines for a terminal."""
     lines = [
@@ -124,6 +131,8 @@ def summary_of(found: Calibration) -> str:
             f"lip_sync, {name}: within a frame {percent(part.within_1_frame.value)} "
             f"({percent(part.within_1_frame_of_known.value)} of those read), AUC {number(part.peak_auc.value)}"
         )
+    if found.left_out:
+        lines.append(left_out_of(found))
     return "\n".join([*lines, "", f"a limit with ? does not reach a precision of {found.precision:g}"])
 
 
@@ -133,6 +142,7 @@ def markdown_of(found: Calibration) -> str:
         f"Made by `{found.command or 'vividhead calibrate'}` (VividHead {found.vividhead}, seed {found.seed}): "
         f"{len(found.clips)} clips of {len({good.speaker for good in found.clips})} speakers, up to "
         f"{found.seconds:g} s each, {found.wall_s:.0f} s of work. Intervals hold 95 of 100 resamplings of speakers.",
+        *([left_out_of(found).capitalize() + "."] if found.left_out else []),
         "## Limits",
         f"Wanted precision {found.precision:g}. The shipped rules keep {percent(found.untouched_kept)} of the clips.",
         table(THRESHOLD_HEADS, threshold_rows(found)),
