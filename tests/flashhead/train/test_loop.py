@@ -142,6 +142,31 @@ def test_each_rank_knows_how_many_windows_it_could_not_read(
     assert training.n_skipped == skipped
 
 
+def test_a_fault_leaves_no_checkpoint_half_written(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    honest_update, honest_wait = updates.Stage1.update, Checkpoints.wait
+
+    def update(stage: updates.Stage1, following: updates.Next, step: int) -> updates.Figures:
+        if step == 2:
+            happened.append("fault")
+            raise VividHeadError("in the middle of training")
+        return honest_update(stage, following, step)
+
+    def wait(checkpoints: Checkpoints) -> None:
+        happened.append("waited")
+        honest_wait(checkpoints)
+
+    monkeypatch.setattr(updates.Stage1, "update", update)
+    monkeypatch.setattr(Checkpoints, "wait", wait)
+    order = Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=tmp_path / "run")
+    with pytest.raises(VividHeadError, match="in the middle"):
+        train(order)
+    assert happened[-2:] == ["fault", "waited"]
+    assert [path.name for path in (order.run / "stage1" / "checkpoints").iterdir()] == ["step-00000002"]
+
+
 def test_parameters_of_one_process_alone_cannot_be_spread(dataset: Path, tmp_path: Path) -> None:
     order = Order(dataset=str(dataset), config=tiny(tmp_path), stage=1, run=tmp_path / "run", shard=True)
     with pytest.raises(UsageError, match="--shard spreads parameters over ranks, and this process is alone"):

@@ -1,5 +1,7 @@
 import json
+import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ from torch.distributed.tensor import DTensor
 from tests.flashhead.train.learners import Learner, differing
 from tests.flashhead.train.processes import on_ranks
 from vividhead.errors import UsageError, VividHeadError
+from vividhead.flashhead.train import ranks
 from vividhead.flashhead.train.logs import Log
 from vividhead.flashhead.train.ranks import (
     Place,
@@ -55,6 +58,35 @@ def test_a_process_alone_needs_no_process_group() -> None:
 def test_a_place_that_cannot_be_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="RANK"):
         place_in(environment)
+
+
+class Cycle:
+    """Goes only when it is looked for, as a module does that its own hooks hold."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("fault", [None, ValueError("in the middle of training")])
+def test_what_was_made_inside_is_gone_before_the_group_is(
+    fault: ValueError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that outlives its group can wait for the group's threads for ever; see `joined`."""
+    left: list[weakref.ref[Cycle]] = []
+    found: list[Cycle | None] = []
+    monkeypatch.setattr(ranks, "place_in", lambda: Place(world=2))
+    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: found.append(left[0]()))
+
+    def train() -> None:
+        model = Cycle()
+        left.append(weakref.ref(model))
+        if fault is not None:
+            raise fault
+
+    with pytest.raises(ValueError, match="middle") if fault else nullcontext(), joined("cpu"):
+        train()
+    assert found == [None]
 
 
 def test_a_device_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
