@@ -41,6 +41,7 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "audio_quality.snr_db": ("normal", 28, 9),
     "audio_quality.bandwidth_hz": ("normal", 6800, 900),
     "audio_quality.flat_top_fraction": ("beta", 0.3, 60),
+    "audio_quality.music_fraction": ("beta", 0.4, 8),
     "audio_quality.decay_s": ("lognormal", 0.35, 0.4),
     "background.moving_fraction": ("beta", 0.6, 6),
     "background.moving_fraction_p95": ("beta", 0.8, 4),
