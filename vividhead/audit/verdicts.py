@@ -24,7 +24,7 @@ PASSED, LOW, HIGH, UNMEASURABLE, FAILED, SKIPPED = range(len(KINDS))
 STATUSES = ("measured", "unmeasurable", "failed", "skipped")
 TEXTS = ("status", "code", "detail")
 """Columns with few different words, read as dictionaries."""
-ROWS_AT_ONCE = 100_000
+ROWS_AT_ONCE = 1 << 16
 """Clips whose measurements and reasons are in memory at a time."""
 ABSENT = len(STATUSES)
 """Number of the status of a clip that the score has no row of."""
