@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from vividhead.faces import FaceMesh
+from vividhead.person_over_time import sample_frames
 from vividhead.score import ClipMedia, Field, Score, Unmeasurable
-from vividhead.scores._person_over_time import sample_frames
 from vividhead.weights import find_file, fingerprint
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.errors import VividHeadError
+from vividhead.person_over_time import fields, person_over_time, sample_frames
 from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, ClipMedia, Field, Score, Unknown
-from vividhead.scores._person_over_time import fields, person_over_time, sample_frames
 
 _STRANGER = 0.5
 """Two-sample means of one talker lie up to 0.38 apart, those of two 0.7 and more (docs/scores.md)."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.faces import FaceMesh
+from vividhead.person_over_time import fields, person_over_time, sample_frames
 from vividhead.score import ClipMedia, Field, Score, Unknown, Unmeasurable
-from vividhead.scores._person_over_time import fields, person_over_time, sample_frames
 from vividhead.weights import find_file, fingerprint
 
 _STRANGER = 1.18
