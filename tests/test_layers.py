@@ -62,6 +62,10 @@ OWNERS = {
     "fastapi": ("audit.inspect", "serve"),
     "uvicorn": ("audit.inspect", "serve", "cli.serve"),
     "websockets": ("flashhead.client", "cli.serve"),
+    "aiortc": ("serve.rtc", "serve.rtc_channel", "serve.playout"),
+    "aioice": ("serve.rtc",),
+    "c2pa": ("flashhead.signing", "flashhead.claims"),
+    "cryptography": ("flashhead.signing",),
     "duckdb": ("audit", "loader.select"),
 }
 """Library → the modules that may import it."""

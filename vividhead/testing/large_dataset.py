@@ -17,7 +17,17 @@ from vividhead.audit.decisions import DecisionWriter, decision_rows
 from vividhead.audit.verdicts import PASSED, ROWS_AT_ONCE, ScoreColumns, rule_kinds, verdicts_of
 from vividhead.cascade import in_cost_order
 from vividhead.dataset import note_run
-from vividhead.manifest import CLIPS, MANIFEST, MEASUREMENTS, MEMBERS, SEGMENTS, SOURCES, Column, schema
+from vividhead.manifest import (
+    CLIPS,
+    MANIFEST,
+    MEASUREMENTS,
+    MEMBERS,
+    ROWS_OF_A_GROUP,
+    SEGMENTS,
+    SOURCES,
+    Column,
+    schema,
+)
 from vividhead.pipeline import Pipeline, load_pipeline
 from vividhead.policy import Policy, load_policy
 from vividhead.records import GRID_FPS
@@ -41,6 +51,7 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "audio_quality.snr_db": ("normal", 28, 9),
     "audio_quality.bandwidth_hz": ("normal", 6800, 900),
     "audio_quality.flat_top_fraction": ("beta", 0.3, 60),
+    "audio_quality.music_fraction": ("beta", 0.4, 8),
     "audio_quality.decay_s": ("lognormal", 0.35, 0.4),
     "background.moving_fraction": ("beta", 0.6, 6),
     "background.moving_fraction_p95": ("beta", 0.8, 4),
@@ -127,7 +138,7 @@ def _write(path: Path, columns: tuple[Column, ...], data: Mapping[str, Any], len
     table = pa.table([a.cast(f.type) for a, f in zip(arrays, wanted, strict=True)], schema=wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
     repeated = [f.name for f in wanted if f.type == pa.string() and f.name not in ALL_DIFFERENT]
-    pa.parquet.write_table(table, path, compression="zstd", use_dictionary=repeated)
+    pa.parquet.write_table(table, path, compression="zstd", use_dictionary=repeated, row_group_size=ROWS_OF_A_GROUP)
     return table
 
 
