@@ -48,6 +48,7 @@ Floats = NDArray[np.float64]
 SPREAD: Mapping[str, tuple[str, float, float]] = {
     "artifacts.blocking": ("lognormal", 1.3, 0.25),
     "artifacts.banding": ("beta", 1.5, 8),
+    "interlacing.combed_fraction": ("beta", 0.4, 30),
     "audio_quality.snr_db": ("normal", 28, 9),
     "audio_quality.bandwidth_hz": ("normal", 6800, 900),
     "audio_quality.flat_top_fraction": ("beta", 0.3, 60),
@@ -74,7 +75,11 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "jump_cut.largest_jump": ("lognormal", 1.6, 0.2),
     "jump_cut.at_s": ("lognormal", 3, 0.7),
     "identity.worst_similarity_to_medoid": ("normal", 0.68, 0.11),
+    "identity.worst_pair_similarity": ("normal", 0.62, 0.11),
     "identity.drift_start_to_end": ("lognormal", 0.16, 0.5),
+    "identity.drift_per_minute": ("lognormal", 0.4, 0.8),
+    "identity.largest_step": ("lognormal", 0.27, 0.3),
+    "identity.switch_at_s": ("lognormal", 3, 0.7),
     "lip_sync.offset_ms": ("normal", 0, 55),
     "lip_sync.confidence": ("beta", 2.2, 0.7),
     "lip_sync.peak": ("normal", 0.5, 0.2),
@@ -88,6 +93,9 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "other_faces.seconds_fraction": ("beta", 0.15, 3),
     "other_faces.largest_height_ratio": ("beta", 0.3, 1.5),
     "sharpness.blurs_per_face_p10": ("lognormal", 105, 0.45),
+    "detail.true_face_px": ("lognormal", 220, 0.3),
+    "detail.true_resolution_fraction": ("beta", 12, 0.8),
+    "detail.motion_blur_anisotropy": ("lognormal", 1.3, 0.2),
     "speech.speech_fraction": ("beta", 5, 1.6),
     "speech.longest_gap_s": ("lognormal", 0.8, 0.7),
 }
@@ -249,12 +257,15 @@ def _measurements(
     drawn = {field: np.round(_scattered(f"{score}.{field}", count, rng), 6) for field in cls.fields}
     values = {field: np.clip(drawn[field], about.low, about.high) for field, about in cls.fields.items()}
     nulls = dict.fromkeys(values, null_N)
-    unsure_N = np.zeros(count, np.bool_)
+    unsure_N, why = np.zeros(count, np.bool_), ("", "")
     if score == "lip_sync":
-        unsure_N = ~null_N & (values["confidence"] < 0.5)
-        nulls["offset_ms"] = null_N | unsure_N
+        unsure_N, why = ~null_N & (values["confidence"] < 0.5), ("offset_ms", "low_confidence")
+    if score == "identity":
+        unsure_N, why = ~null_N & (values["largest_step"] < 0.5), ("switch_at_s", "no_switch")
+    if why[0]:
+        nulls[why[0]] = null_N | unsure_N
     offsets = np.concatenate([[0], np.cumsum(unsure_N)]).astype(np.int32)
-    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in ("offset_ms", "low_confidence")]
+    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in why]
     nothing, status = pa.array(np.zeros(count, np.int8)), pa.array(status_N)
     data = {
         "clip_id": clips["clip_id"],
