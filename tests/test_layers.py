@@ -61,6 +61,7 @@ OWNERS = {
     "safetensors": ("backends", "flashhead", "weights"),
     "fastapi": ("audit.inspect", "serve"),
     "uvicorn": ("audit.inspect", "serve", "cli.serve"),
+    "whisper": ("backends.whisper_asr",),
     "websockets": ("flashhead.client", "cli.serve"),
     "c2pa": ("flashhead.signing", "flashhead.claims"),
     "cryptography": ("flashhead.signing",),
