@@ -208,13 +208,12 @@ def _changed(
     picked = np.concatenate([lost[:n_lost], gained[: shown - n_lost]]).tolist()
     if not picked:
         return
-    columns = ["source_id", "start_s_in_source", "end_s_in_source"]
-    clips = now.tables.read("clips", columns, coded=["source_id"]).take(picked)
-    uris = uris_of(now.tables)
-    for row, clip in zip(picked, clips.to_pylist(), strict=True):
-        refusing = after if lost_N[row] else before
+    wanted = {row: str(now.clip_ids[row]) for row in picked}
+    clips, uris = now.tables.rows("clips", wanted), uris_of(now.tables)
+    for row, clip_id in wanted.items():
+        clip, refusing = clips[clip_id], after if lost_N[row] else before
         yield {
-            "clip_id": now.clip_ids[row].as_py(), "became": "lost" if lost_N[row] else "gained",
+            "clip_id": clip_id, "became": "lost" if lost_N[row] else "gained",
             "because": codes(refusing.policy, refusing.kinds_RN[:, row]), "uri": uris.get(clip["source_id"]),
             "start_s_in_source": clip["start_s_in_source"], "end_s_in_source": clip["end_s_in_source"],
         }  # fmt: skip

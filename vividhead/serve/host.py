@@ -18,7 +18,7 @@ from vividhead.errors import VividHeadError
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.wire import Pcm
-from vividhead.serve.encode import messages
+from vividhead.serve.encode import encoder_for, messages
 from vividhead.serve.figures import Figures
 from vividhead.serve.session import Session
 
@@ -234,7 +234,11 @@ class Host:
 
     def _encode(self, session: Session, chunk: Chunk, is_last: bool, began: float) -> None:
         try:
-            pieces = list(messages(chunk, session.codec, self._quality, self._label, is_last=is_last))
+            if session.encoder is None:
+                session.encoder = encoder_for(session.codec, chunk.frames_THWC.shape[1], self._quality)
+            pieces = list(
+                messages(chunk, session.codec, self._quality, self._label, is_last=is_last, encoder=session.encoder)
+            )
         except Exception as fault:  # nobody waits for a lane's result: it would be gone, and the listener with nothing
             logger.exception("pictures could not be encoded: stream closed")
             self._tell(session, fault)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.wire import CLOSE_FAILED, Codec, Media, text_of
+from vividhead.media.live import LiveEncoder
 from vividhead.records import GRID_FPS
 
 LEAD_S = 1.92
@@ -82,6 +83,8 @@ class Session:
     portrait_sha256: str = ""
     key: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     stream: Stream | None = None
+    encoder: LiveEncoder | None = None
+    """Of VP8 or VP9; the thread that encodes owns it."""
     clock: PlayClock = field(default_factory=PlayClock)
     attached: bool = True
     """Whether someone is listening; without, nothing is made."""

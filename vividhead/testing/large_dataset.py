@@ -74,7 +74,11 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "jump_cut.largest_jump": ("lognormal", 1.6, 0.2),
     "jump_cut.at_s": ("lognormal", 3, 0.7),
     "identity.worst_similarity_to_medoid": ("normal", 0.68, 0.11),
+    "identity.worst_pair_similarity": ("normal", 0.62, 0.11),
     "identity.drift_start_to_end": ("lognormal", 0.16, 0.5),
+    "identity.drift_per_minute": ("lognormal", 0.4, 0.8),
+    "identity.largest_step": ("lognormal", 0.27, 0.3),
+    "identity.switch_at_s": ("lognormal", 3, 0.7),
     "lip_sync.offset_ms": ("normal", 0, 55),
     "lip_sync.confidence": ("beta", 2.2, 0.7),
     "lip_sync.peak": ("normal", 0.5, 0.2),
@@ -249,12 +253,15 @@ def _measurements(
     drawn = {field: np.round(_scattered(f"{score}.{field}", count, rng), 6) for field in cls.fields}
     values = {field: np.clip(drawn[field], about.low, about.high) for field, about in cls.fields.items()}
     nulls = dict.fromkeys(values, null_N)
-    unsure_N = np.zeros(count, np.bool_)
+    unsure_N, why = np.zeros(count, np.bool_), ("", "")
     if score == "lip_sync":
-        unsure_N = ~null_N & (values["confidence"] < 0.5)
-        nulls["offset_ms"] = null_N | unsure_N
+        unsure_N, why = ~null_N & (values["confidence"] < 0.5), ("offset_ms", "low_confidence")
+    if score == "identity":
+        unsure_N, why = ~null_N & (values["largest_step"] < 0.5), ("switch_at_s", "no_switch")
+    if why[0]:
+        nulls[why[0]] = null_N | unsure_N
     offsets = np.concatenate([[0], np.cumsum(unsure_N)]).astype(np.int32)
-    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in ("offset_ms", "low_confidence")]
+    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in why]
     nothing, status = pa.array(np.zeros(count, np.int8)), pa.array(status_N)
     data = {
         "clip_id": clips["clip_id"],
