@@ -113,7 +113,7 @@ def media_of(
     made: Callable[[Iterator[Pictures]], Mesh] = mesh_of if same is None else lambda crops: same.landmarks_TNC
     return BufferedClipMedia(
         clip, seen.size_px, seen.boxes, lambda: seen.crops, seen.looked, seen.others, speech,
-        lambda start, end: audio_S, mesh=made,
+        lambda start, end: audio_S, mesh=made, syncnet_every_frames=pipeline.measure.syncnet_every_frames,
     )  # fmt: skip
 
 
