@@ -36,6 +36,7 @@ LAYERS = {
     7.1: "testing",
     7.15: "serve",
     7.2: "bench plan",
+    7.3: "bench_mix",
     7.5: "__init__",
     7.6: "calibrate",
     8: "demo",

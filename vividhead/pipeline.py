@@ -31,7 +31,7 @@ X264_PRESETS = (
 
 SCORES = (
     "framing", "other_faces", "speech", "exposure", "sharpness",
-    "loudness", "audio_quality", "artifacts", "jump_cut", "background",
+    "loudness", "audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background",
     "head_pose", "motion", "expression", "lip_sync", "identity",
 )  # fmt: skip
 

@@ -29,6 +29,10 @@ FACE_CROP_PX = 256
 """Side of the square face crops that scores see."""
 FACE_CROP_SCALE = 1.8
 """Side of a face crop in units of the (smoothed) detected face box's side."""
+UNSCALED_EVERY = 12
+"""Of the source's grid frames, how many lie between two whose face is also kept in the source's own pixels."""
+UNSCALED_MOST_PX = 512
+"""Of a face larger than that just the middle is kept so."""
 
 
 def _face_disc() -> NDArray[np.bool_]:
@@ -112,6 +116,13 @@ class ClipMedia(Protocol):
 
     def faces(self, step: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield (frame, RGB face crop) for every `step`-th grid frame."""
+
+    def unscaled_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (frame, luma) of about two frames a second: what the face box holds, pixel for pixel as in the source.
+
+        Not square where the box reaches out of the picture; of a face over 512 px the middle 512 px. For what scaling
+        would hide: the rows of two fields, how much detail the pixels hold.
+        """
 
 
 class Score(ABC):

@@ -68,7 +68,8 @@ def watched(frames_THWC: Pictures, pipeline: Pipeline, near: Box | None = None) 
     if share < LEAST_FACE_SHARE:
         return None
     filled = _filled(boxes)
-    crops = [cut_face(Planes(picture), box) for picture, box in zip(pictures, filled, strict=True) if picture]
+    shown = enumerate(zip(pictures, filled, strict=True))
+    crops = [cut_face(Planes(picture), box, frame) for frame, (picture, box) in shown if picture]
     mine = dict(enumerate(tracks))
     others = [
         OtherFace(look.frame, box[3] - box[1])
