@@ -47,6 +47,11 @@ class Direction:
         return -limit if self.sense == "low" else limit
 
     @property
+    def accepts_unmeasured(self) -> bool:
+        """Does the rule let a clip without a value pass?"""
+        return self.rule is not None and self.rule.unmeasured == "accept"
+
+    @property
     def shipped(self) -> float | None:
         """The rule's limit (of sense `size`: half its range), or None without a rule."""
         if self.rule is None:
