@@ -94,6 +94,8 @@ class ClipMedia(Protocol):
     """Other faces seen at `detected_frames`, in frame order."""
     box_xyxy_px_T4: NDArray[np.float32]
     """The clip's own face per frame, smoothed, in source pixels (square box from brow to chin, x0 y0 x1 y1)."""
+    syncnet_every_frames: int
+    """One window of lips in so many frames is read by `lip_sync_syncnet`: an option of the pipeline file."""
     speech_spans_s: Sequence[tuple[float, float]]
     """Speech in the clip by voice activity: start and end in seconds since the clip's start."""
 

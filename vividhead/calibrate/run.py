@@ -54,6 +54,7 @@ class Task:
             VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
             [(name, score.score_class(name).version) for name in asked],
             to_plain(self.pipeline.scan), to_plain(self.pipeline.track),
+            *([every] if (every := self.pipeline.measure.syncnet_every_frames) != 1 else []),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(made_by, default=str).encode()).hexdigest()[:12]
         return self.folder / "readings" / f"{self.good.name}-{family}-{digest}.json"

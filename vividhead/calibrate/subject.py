@@ -149,7 +149,8 @@ def media_of(name: str, seen: Seen, audio_S: Samples, pipeline: Pipeline, same: 
     made: Callable[[Iterator[Pictures]], Mesh] = mesh_of if same is None else lambda crops: same.landmarks_TNC
     return HeardMedia(
         clip, seen.size_px, seen.boxes, lambda: seen.crops, seen.looked, seen.others, speech,
-        lambda start, end: audio_S, mesh=made, deaf={} if same is None else same.deaf,
+        lambda start, end: audio_S, mesh=made, syncnet_every_frames=pipeline.measure.syncnet_every_frames,
+        deaf={} if same is None else same.deaf,
     )  # fmt: skip
 
 
