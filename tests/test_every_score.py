@@ -179,11 +179,11 @@ def test_the_cheap_come_first_then_those_of_the_mesh_then_identity() -> None:
     order = [
         [
             *("framing", "other_faces", "speech", "exposure", "loudness", "sharpness"),
-            *("audio_quality", "artifacts", "jump_cut", "background"),
+            *("audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background"),
         ],
         ["head_pose", "motion", "expression", "lip_sync"],
         ["identity"],
-        ["active_speaker", "lip_sync_syncnet"],
+        ["active_speaker", "lip_sync_syncnet", "transcript"],
     ]
     costs = [[score.score_class(name).cost_ms_per_s for name in group if name in SCORES] for group in order]
     assert min(costs[0]) > 0
