@@ -14,6 +14,7 @@ WITHOUT_RULE: Mapping[str, Sense] = {
     "expression.mouth_active_fraction": "low", "artifacts.blocking": "high", "jump_cut.largest_jump": "high",
     "detail.motion_blur_anisotropy": "high", "detail.true_resolution_fraction": "low",
     "identity.worst_pair_similarity": "low", "identity.largest_step": "high", "identity.switch_at_s": "known",
+    "lip_sync_syncnet.lse_c": "low", "lip_sync_syncnet.lse_d": "high", "lip_sync_syncnet.offset_frames": "size",
 }  # fmt: skip
 
 
