@@ -294,3 +294,20 @@ def test_a_command_after_the_end_does_nothing() -> None:
         server.lobby.host.push(session, Pcm(np.zeros(16, np.int16), 16000))
         with server.connect() as other:
             assert other.next_media(PATIENCE_S) is not None
+
+
+def test_of_what_waits_too_long_rest_is_dropped_before_speech() -> None:
+    def media(start: int, *, idle: bool) -> Media:
+        return Media(
+            codec="jpeg", pictures=[b""] * 25, pcm_S=np.zeros(25 * 640, np.int16), epoch=0, start_frame=start,
+            side_px=16, idle=idle, last=False,
+        )  # fmt: skip
+
+    async def story() -> None:
+        session = Session(loop=asyncio.get_running_loop(), client="", codec="jpeg", backlog_s=3.0)
+        session.deliver([media(0, idle=False), media(25, idle=False), media(50, idle=True), media(75, idle=True)])
+        assert [(m.start_frame, m.idle) for m in session._media] == [(0, False), (25, False), (75, True)]
+        session.deliver([media(100, idle=False), media(125, idle=False)])
+        assert [m.start_frame for m in session._media] == [25, 100, 125] and session.dropped == 50
+
+    asyncio.run(story())

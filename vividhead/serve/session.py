@@ -134,7 +134,9 @@ class Session:
                 self._media = deque(waiting for waiting in self._media if not waiting.idle)
             self._media.append(piece)
         while sum(piece.duration_s for piece in self._media) > self.backlog_s:
-            count = len(self._media.popleft().pictures)
+            oldest = next((at for at, waiting in enumerate(self._media) if waiting.idle), 0)  # rest before speech
+            count = len(self._media[oldest].pictures)
+            del self._media[oldest]
             self.dropped += count
             if self.figures is not None:
                 self.figures.count("pictures_dropped", count)
