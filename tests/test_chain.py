@@ -23,7 +23,7 @@ from hand_made import (
 import vividhead.chain as room
 from vividhead.chain import Chain, Failure, Job, Unit, ingest_key, measure_key, pack_key, scan_key
 from vividhead.ledger import Ledger
-from vividhead.pipeline import Pipeline
+from vividhead.pipeline import Measure, Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import Clip, Listed, Stretch
 from vividhead.settings import Option, options
@@ -71,6 +71,14 @@ CONCERNED: dict[str, set[str]] = {
     "filters": set(),
 }
 """Section or option → the stages whose work it invalidates."""
+
+
+def test_fewer_windows_of_lips_are_measured_anew_where_they_are_asked_for() -> None:
+    def key(every: int, *scores: str) -> str:
+        return measure_key(SEGMENT, Pipeline(measure=Measure(scores=scores, syncnet_every_frames=every)))
+
+    assert key(1, "framing", "lip_sync_syncnet") == key(1, "framing") == key(5, "framing")
+    assert key(5, "framing", "lip_sync_syncnet") != key(1, "framing", "lip_sync_syncnet")
 
 
 def changed() -> Iterator[tuple[str, Pipeline]]:

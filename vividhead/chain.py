@@ -116,9 +116,15 @@ def measure_key(segment: Segment, pipeline: Pipeline) -> str:
     """Not of the policy nor of the scores: what they leave out is added by `more`."""
     digest = digest_of(
         scan_key(segment, pipeline), pipeline.track, pipeline.clips, pipeline.pack.side_px,
-        GEOMETRY_VERSION, STAGE_VERSION["measure"],
+        GEOMETRY_VERSION, STAGE_VERSION["measure"], *_how_measured(pipeline),
     )  # fmt: skip
     return f"{segment.segment_id}-{digest}"
+
+
+def _how_measured(pipeline: Pipeline) -> tuple[int, ...]:
+    """Options of scores that change their numbers, where such a score is taken and the option is not the usual one."""
+    every = pipeline.measure.syncnet_every_frames
+    return (every,) if every != 1 and "lip_sync_syncnet" in pipeline.measure.scores else ()
 
 
 def more_key(base: str, asked: Iterable[str]) -> str:

@@ -73,6 +73,7 @@ class BufferedClipMedia:
         sound: Callable[[int, int], NDArray[np.float32]],
         beat: Callable[[], None] = lambda: None,
         mesh: Callable[[Iterator[NDArray[np.uint8]]], NDArray[np.float32]] = mesh_of,
+        syncnet_every_frames: int = 1,
     ) -> None:
         """Take the clip's boxes, and ways to what is dear: its crops, its sound by (start, end) in source frames.
 
@@ -83,6 +84,7 @@ class BufferedClipMedia:
         self.detected_frames = detected_frames
         self.others = others
         self.speech_spans_s = speech_spans_s
+        self.syncnet_every_frames = syncnet_every_frames
         self.box_xyxy_px_T4 = np.array(boxes, np.float32)
         self._cut = faces
         self._crops: Sequence[FaceCrop] | None = None

@@ -82,6 +82,7 @@ class Work:
         return BufferedClipMedia(
             clip, size_px, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
             lambda start, end: sound(self.path, self.source, start, end), self.beat,
+            syncnet_every_frames=self.pipeline.measure.syncnet_every_frames,
         )  # fmt: skip
 
     def cut_again(self, clip: Clip, boxes: Sequence[Box]) -> list[FaceCrop]:

@@ -62,6 +62,7 @@ class ArrayClipMedia:
         looked = range(0, n, _DETECT_STEP) if detected_frames is None else detected_frames
         self.detected_frames = tuple(looked)
         self.speech_spans_s = tuple(speech_spans_s)
+        self.syncnet_every_frames = 1
         boxes_T4 = self._detected(n) if box_xyxy_px_T4 is None else box_xyxy_px_T4
         self.box_xyxy_px_T4 = np.array(np.broadcast_to(boxes_T4, (n, 4)), np.float32)
         self.audio_S = np.zeros(n * SAMPLES_PER_FRAME, np.float32) if audio_S is None else audio_S
