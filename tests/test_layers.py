@@ -67,6 +67,7 @@ OWNERS = {
     "websockets": ("flashhead.client", "flashhead.adapters.live_head", "cli.serve"),
     "aiortc": ("serve.rtc", "serve.rtc_channel", "serve.playout"),
     "aioice": ("serve.rtc",),
+    "whisper": ("backends.whisper_asr",),
     "c2pa": ("flashhead.signing", "flashhead.claims"),
     "cryptography": ("flashhead.signing",),
     "duckdb": ("audit", "loader.select"),

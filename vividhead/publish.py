@@ -20,6 +20,7 @@ from vividhead.manifest import (
     Column,
     clip_row,
     parquet,
+    score_columns,
     table,
 )
 from vividhead.plain import to_plain
@@ -37,8 +38,7 @@ def publish(dataset: Path, chain: Chain, finished: bool, packed_only: bool = Fal
     _write(dataset / "segments.parquet", SEGMENTS, (_segment_row(s) for s in states))
     _write(dataset / "clips.parquet", CLIPS, (clip_row(c) for s in states for c in s.clips))
     for name in chain.job.pipeline.measure.scores:
-        fields = score.score_class(name).fields
-        columns = (*MEASUREMENTS, *(Column(f, "double", d.unit, d.meaning) for f, d in fields.items()))
+        columns = (*MEASUREMENTS, *score_columns(score.score_class(name)))
         rows = (_measurement_row(s.rows[c.clip_id][name]) for s in states for c in s.clips if name in s.rows[c.clip_id])
         _write(dataset / "measurements" / name / "measurements.parquet", columns, rows)
     decisions = [(s, c, chain.decision(s, c.clip_id)) for s in states for c in s.clips]
@@ -93,4 +93,4 @@ def _decision_row(decision: Decision, failure: Failure | None) -> dict[str, Any]
 
 
 def _measurement_row(row: Measurement) -> dict[str, Any]:
-    return {**to_plain(row), **row.values}
+    return {**to_plain(row), **row.values, **row.texts}

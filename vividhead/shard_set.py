@@ -19,7 +19,7 @@ from vividhead import score
 from vividhead.chain import Chain, SegmentState, pack_key
 from vividhead.errors import DatasetError
 from vividhead.ledger import Ledger, storage_error, sync_folder, write_atomically
-from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, table
+from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, score_columns, table
 from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, Clip, Measurement, Source
@@ -61,6 +61,8 @@ def sample_json(source: Source, clip: Clip, rows: Mapping[str, Measurement]) -> 
         "crop_xyxy_px": list(clip.crop_xyxy_px),
         "scores": {name: dict(row.values) for name, row in sorted(rows.items())},
     }
+    texts = {name: dict(row.texts) for name, row in sorted(rows.items()) if row.texts}
+    text |= {"texts": texts} if texts else {}
     return json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode(errors="backslashreplace") + b"\n"
 
 
@@ -226,9 +228,7 @@ def _at_hand(found: Mapping[str, Place], name: str, about: Mapping[str, Any]) ->
 
 def _manifest_columns(pipeline: Pipeline) -> tuple[Column, ...]:
     scores = (
-        Column(f"{name}.{f}", "double", d.unit, d.meaning)
-        for name in pipeline.measure.scores
-        for f, d in score.score_class(name).fields.items()
+        column for name in pipeline.measure.scores for column in score_columns(score.score_class(name), f"{name}.")
     )
     return (*MANIFEST, *scores)
 
@@ -254,6 +254,6 @@ def _manifest_rows(name: str, shard: Path, group: Sequence[_Sample]) -> list[dic
             }
             offset += tar_size(about["bytes"])
         for score_name, measured in sample.state.rows[sample.clip.clip_id].items():
-            row |= {f"{score_name}.{f}": value for f, value in measured.values.items()}
+            row |= {f"{score_name}.{f}": value for f, value in {**measured.values, **measured.texts}.items()}
         rows.append(row)
     return rows
