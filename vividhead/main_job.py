@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from vividhead import manifest
-from vividhead.chain import Chain, Failure, Job, Unit
+from vividhead.chain import Chain, Failure, Job, Unit, end_basis
 from vividhead.contain import Fault, Outcome
 from vividhead.dataset import claim, note_run, refuse_strangers
 from vividhead.errors import DatasetError, UsageError
@@ -24,6 +24,7 @@ from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.score import require_models
 from vividhead.shard_set import packed_keys
+from vividhead.through import Through
 
 
 @dataclass(slots=True)
@@ -118,9 +119,9 @@ def _run(
 ) -> None:
     ledger = Ledger(dataset)
     ledger.sweep()
-    chain = Chain(job, ledger, listed)
-    settle = _Settler(chain, progress)
-    with progress:
+    with Through(ledger, end_basis(job)) as through, progress:
+        chain = Chain(job, ledger, listed, through)
+        settle = _Settler(chain, progress)
         units = chain.ingest_units()
         progress.begin("ingest", len(units))
         if units:
