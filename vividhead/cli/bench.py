@@ -32,6 +32,14 @@ def add_bench(verbs: "Verbs") -> None:
     runners.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
     runners.add_argument("--minutes", type=float, help="loop each file to this length first")
     runners.set_defaults(verb=_bench_runners)
+    scale = what.add_parser("scale", help="the whole job at size with made-up stages: driver, ledger, tables, packer")
+    scale.add_argument("--hours", type=float, default=100.0, help="of footage (default: 100)")
+    scale.add_argument("--on", choices=("ray", "local"), default="local", help="the runner (default: local)")
+    scale.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
+    scale.add_argument("--folder", type=Path, help="where the scratch folder is made: about 5 MB an hour, 50 files")
+    scale.add_argument("--json", action="store_true", help="figures for scripts")
+    scale.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
+    scale.set_defaults(verb=_bench_scale)
     generate = what.add_parser("generate", help="the streaming generator: FPS, latency, phases, streams")
     model_options(generate)
     generate.add_argument("--chunks", type=int, default=20, help="chunks timed in each part (default: 20)")
@@ -140,6 +148,19 @@ def _bench_runners(asked: argparse.Namespace) -> int:
 
     _check_minutes(asked.minutes)
     show(json.dumps(bench_runners(asked.footage, asked.workers, asked.minutes), indent=1))
+    return 0
+
+
+def _bench_scale(asked: argparse.Namespace) -> int:
+    if asked.hours <= 0 or asked.workers < 1:
+        raise UsageError("more than 0 --hours, and 1 or more --workers")
+    from vividhead.scale.bench import bench_scale, table
+
+    _given_out(
+        bench_scale(asked.hours, asked.on, asked.workers, asked.folder, lambda line: say(f"measuring: {line}")),
+        table,
+        asked,
+    )
     return 0
 
 
