@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # how fast an example is drawn or run says nothing on a machine that is shared
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever signs in a test, in a process of its own too, uses a certificate that goes with the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIVIDHEAD_SIGNING", str(tmp_path_factory.mktemp("certificate") / "signing"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vividhead.dataset import claim, note_run, pipeline_digest, read_run, run_toml
 from vividhead.errors import DatasetError
-from vividhead.pipeline import Pipeline, load_pipeline
+from vividhead.pipeline import Measure, Pipeline, load_pipeline
 from vividhead.policy import load_policy
 
 
@@ -27,6 +27,10 @@ def test_run_toml_says_what_made_the_dataset(tmp_path: Path) -> None:
     assert run["filters"] == {"name": "talking-head", "digest": judged_by.digest, "text": judged_by.text}
     assert set(run["versions"]) >= {"vividhead", "schema", "python", "av", "mediapipe", "numpy"}
     assert set(run["machine"]) == {"system", "processor"}
+    assert run["models"]["identity"] == "dlib: CC0-1.0 (commercial use allowed)"
+    weighted = replace(pipeline, measure=Measure(scores=("framing", "lip_sync_syncnet")))
+    models = tomllib.loads(run_toml("footage", weighted, judged_by))["models"]
+    assert models["lip_sync_syncnet"] == "syncnet/syncnet_v2.model: not stated (commercial use not settled)"
 
 
 @settings(max_examples=40)

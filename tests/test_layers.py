@@ -19,9 +19,9 @@ LAYERS = {
     1.5: "backends",
     2: "score",
     2.2: "pipeline",
-    2.5: "ingest scan track clips clip_media lip_audio",
+    2.5: "ingest scan track clips clip_media lip_audio person_over_time",
     3: "scores",
-    4: "policy manifest shards",
+    4: "policy manifest shards licences",
     5: "ledger cascade pack",
     5.1: "revoked at_work labels through sheets",
     5.2: "measure dataset",
@@ -62,6 +62,10 @@ OWNERS = {
     "fastapi": ("audit.inspect", "serve"),
     "uvicorn": ("audit.inspect", "serve", "cli.serve"),
     "websockets": ("flashhead.client", "cli.serve"),
+    "aiortc": ("serve.rtc", "serve.rtc_channel", "serve.playout"),
+    "aioice": ("serve.rtc",),
+    "c2pa": ("flashhead.signing", "flashhead.claims"),
+    "cryptography": ("flashhead.signing",),
     "duckdb": ("audit", "loader.select"),
 }
 """Library → the modules that may import it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from vividhead.errors import DatasetError
 from vividhead.ledger import write_atomically
+from vividhead.licences import models_of
 from vividhead.pipeline import Pipeline, digest_of
 from vividhead.plain import utf8
 from vividhead.policy import Policy
@@ -33,8 +34,8 @@ NOTED_PACKAGES = (
 
 
 def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
-    """What this run is: inputs, versions, the texts and digests of pipeline and filters, the machine."""
-    sections: dict[str, dict[str, str | int]] = {
+    """What this run is: inputs, versions, texts and digests of pipeline and filters, models' licences, the machine."""
+    sections: dict[str, Mapping[str, str | int]] = {
         "input": {"where": where},
         "pipeline": {
             "name": pipeline.name, "digest": pipeline_digest(pipeline), "seed": pipeline.seed, "text": pipeline.text,
@@ -44,6 +45,7 @@ def run_toml(where: str, pipeline: Pipeline, policy: Policy) -> str:
             "vividhead": version("vividhead"), "schema": SCHEMA_VERSION, "python": platform.python_version(),
             **{name: version(name) for name in NOTED_PACKAGES},
         },
+        "models": models_of(pipeline.measure.scores),
         "machine": {"system": platform.platform(), "processor": platform.machine()},
     }  # fmt: skip
     lines = ["# What made this dataset. Written by vividhead; do not edit."]

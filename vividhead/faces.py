@@ -5,6 +5,7 @@ because on wide pictures it misses small faces.
 """
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from vividhead.records import Box
 
 MESH_POINTS = 478
+_MEDIAPIPE_SAYS = re.compile(rb"[IWEF]\d{4} |INFO: Created TensorFlow|WARNING: All log messages before absl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,28 @@ def _solutions() -> Any:  # mediapipe is untyped
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Keep what MediaPipe's C++ writes to standard error out of sight; it is shown after all if the block raises."""
+def hushed(*, others_pass: bool = False) -> Iterator[None]:
+    """Keep what MediaPipe's C++ writes to standard error out of sight; it is shown after all if the block raises.
+
+    `others_pass`: lines that are not MediaPipe's, as of a server's other threads, are shown when the block ends.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as words:
         os.dup2(words.fileno(), 2)
         try:
-            yield
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(kept, 2)
+                os.close(kept)
+                words.seek(0)
         except BaseException:
-            words.seek(0)
-            os.write(kept, words.read())
+            os.write(2, words.read())
             raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
+        if others_pass:
+            os.write(2, b"".join(line for line in words if not _MEDIAPIPE_SAYS.match(line)))
 
 
 class FaceDetector:

@@ -210,6 +210,10 @@ def clip_row(clip: Clip) -> dict[str, Any]:
     }  # fmt: skip
 
 
+ROWS_OF_A_GROUP = 1 << 16
+"""Of a table's file: to read one row, so many are read."""
+
+
 def parquet(arrow: "pyarrow.Table") -> bytes:
     """The table as Parquet, the same bytes for the same rows."""
     import io
@@ -217,7 +221,7 @@ def parquet(arrow: "pyarrow.Table") -> bytes:
     import pyarrow.parquet
 
     file = io.BytesIO()
-    pyarrow.parquet.write_table(arrow, file, compression="zstd")
+    pyarrow.parquet.write_table(arrow, file, compression="zstd", row_group_size=ROWS_OF_A_GROUP)
     return file.getvalue()
 
 

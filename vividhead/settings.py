@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from vividhead.errors import ConfigError
+from vividhead.errors import ConfigError, DatasetError
 from vividhead.shipped import shipped
 
 if TYPE_CHECKING:
@@ -244,3 +244,13 @@ def _names(value: object, where: str, mistakes: Mistakes) -> tuple[str, ...]:
     for twice in sorted({item for item in value if value.count(item) > 1}):
         mistakes.add(where, f"names {twice!r} more than once")
     return tuple(value)
+
+
+def written(folder: str, name: str, text: str) -> str:
+    """Path of a settings file with this name and text. Raises DatasetError for a name that leaves the folder: a
+    dataset may come from anywhere, and reading it must not write elsewhere."""
+    path = Path(folder) / f"{name}.toml"
+    if path.parent != Path(folder) or "\0" in name:
+        raise DatasetError(f"run.toml names its settings {name!r}: a name must be a file's, without a folder")
+    path.write_text(text, encoding="utf-8")
+    return str(path)

@@ -15,6 +15,7 @@ from vividhead.pipeline import Pipeline, load_pipeline
 from vividhead.plain import from_plain, utf8
 from vividhead.policy import Policy, load_policy
 from vividhead.records import Listed, Source
+from vividhead.settings import written
 
 OF_THE_LIST = ("given_id", "licence", "consent", "language", "attributes")
 """What a source list says of a source; it may have changed since the file was read."""
@@ -77,13 +78,3 @@ def stored_policy(dataset: Path, pipeline: Pipeline) -> Policy:
     about = read_run(dataset)["filters"]
     with TemporaryDirectory(prefix="vividhead-") as scratch:
         return load_policy(written(scratch, str(about["name"]), str(about["text"])), pipeline.measure.scores)
-
-
-def written(folder: str, name: str, text: str) -> str:
-    """Path of a settings file with this name and text. Raises DatasetError for a name that leaves the folder: a
-    dataset may come from anywhere, and reading it must not write elsewhere."""
-    path = Path(folder) / f"{name}.toml"
-    if path.parent != Path(folder) or "\0" in name:
-        raise DatasetError(f"run.toml names its settings {name!r}: a name must be a file's, without a folder")
-    path.write_text(text, encoding="utf-8")
-    return str(path)

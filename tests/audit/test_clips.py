@@ -11,7 +11,8 @@ from vividhead.dataset import run_toml
 from vividhead.errors import DatasetError
 from vividhead.pipeline import load_pipeline
 from vividhead.policy import load_policy
-from vividhead.standing import stored_pipeline, written
+from vividhead.settings import written
+from vividhead.standing import stored_pipeline
 
 
 @pytest.mark.parametrize("table", ["pipeline", "filters"])

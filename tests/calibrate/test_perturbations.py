@@ -113,6 +113,25 @@ def test_a_stop_of_light_doubles_what_is_linear() -> None:
     assert after**2.2 == pytest.approx(before**2.2 / 2, rel=0.06)
 
 
+def test_other_light_comes_from_one_side_and_only_in_the_second_half() -> None:
+    relit = made("relit", 2)
+    assert not change(relit)[: FRAMES // 2].any()
+    before, after = (scene.frames_THWC[-1].astype(float)[..., 1] for scene in (MINE, relit))
+    assert (after[:, :24] / before[:, :24]).mean() == pytest.approx(2 ** (-1 / 2.2), rel=0.02)
+    assert after[:, 72:].mean() > 1.1 * before[:, 72:].mean()
+
+
+def test_a_turned_picture_keeps_the_middle_of_the_face_and_narrows_around_it() -> None:
+    dot = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8)
+    dot[:, 43:46, 47:50] = dot[:, 43:46, 67:70] = 255
+    scene = Scene(frames_THWC=dot, heard_S=MINE.heard_S, face=MINE.face, mouth_xy_T2=MINE.mouth_xy_T2)
+    turned = FAMILY["turned"].make(scene, THEIRS, 30, np.random.default_rng(0)).frames_THWC
+    assert np.array_equal(turned[0], dot[0])
+    assert turned[-1, 44, 48, 0] > 100
+    columns = np.flatnonzero(turned[-1].max(axis=(0, 2)) > 100)
+    assert 60 < columns.max() < 67
+
+
 def test_the_talker_becomes_somebody_else_in_the_middle() -> None:
     cut = made("identity_cut", 1)
     changed = change(cut) > 1

@@ -1,7 +1,9 @@
 """A spoken sentence, spoilt by a known amount."""
 
 from functools import cache
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -53,6 +55,49 @@ def test_music_under_the_voice_is_noise() -> None:
     under = [number(at_snr(chords(N_FRAMES / 25, seed=3), snr_db), "snr_db") for snr_db in (20, 10, 0)]
     assert under == sorted(under, reverse=True)
     assert number(voice(), "snr_db") > under[0] > under[2] + 12
+
+
+def test_music_under_the_voice_is_told_from_noise_and_from_a_hum() -> None:
+    music_S = chords(N_FRAMES / 25, seed=3)
+    times_S = np.arange(len(voice())) / 16_000
+    hum_S = np.sum([np.sin(2 * np.pi * 50 * k * times_S) / k for k in range(1, 9)], axis=0)
+    under = [number(at_snr(music_S, snr_db), "music_fraction") for snr_db in (30, 10, 0)]
+    assert under == sorted(under)
+    assert under[1] > 0.4 and under[2] > 0.7
+    assert number(voice(), "music_fraction") < 0.2
+    hiss_S = np.random.default_rng(0).normal(0, 1, len(voice()))
+    assert number(at_snr(hiss_S, 10), "music_fraction") < 0.2
+    assert number(at_snr(hum_S, 20), "music_fraction") < 0.4
+
+
+@pytest.mark.parametrize(("name", "has_music"), [("still_face_music", True), ("stage_cuts", True), ("radio34", False)])
+def test_music_is_heard_in_real_footage_that_holds_it(shared: Path, name: str, has_music: bool) -> None:
+    with av.open(str(shared / "footage" / f"{name}.mp4")) as container:
+        resampler = av.AudioResampler("flt", "mono", 16_000)
+        parts = [p.to_ndarray()[0] for f in container.decode(audio=0) for p in resampler.resample(f)]
+    sound_S = fitted(np.concatenate(parts), N_FRAMES * 640)
+    heard = number(sound_S, "music_fraction")
+    assert heard > 0.5 if has_music else heard < 0.2
+
+
+def test_in_a_clip_without_a_pause_the_voice_is_not_taken_for_noise() -> None:
+    times_S = np.arange(100 * 640) / 16_000
+    phase_S = 2 * np.pi * np.cumsum(150 + 40 * np.sin(2 * np.pi * 1.3 * times_S)) / 16_000
+    unbroken_S = 0.1 * np.sum([np.sin(k * phase_S) / k for k in range(1, 20)], axis=0)
+    hiss_S = np.random.default_rng(0).normal(0, np.sqrt(np.mean(unbroken_S**2) / 10), len(unbroken_S))
+
+    def snr_db(sound_S: Sound, spans_s: list[tuple[float, float]]) -> float:
+        clip = ArrayClipMedia(
+            GREY[:100], box_xyxy_px_T4=BOX, audio_S=sound_S.astype(np.float32), speech_spans_s=spans_s
+        )
+        value = dict(loaded_score("audio_quality").measure(clip))["snr_db"]
+        assert isinstance(value, float)
+        return value
+
+    through, with_pause = [(0.0, 4.0)], [(0.0, 1.9), (2.1, 4.0)]
+    noisy = snr_db(unbroken_S + hiss_S, through)
+    assert snr_db(unbroken_S + hiss_S, with_pause) + 2 < noisy < 11
+    assert snr_db(unbroken_S, through) > noisy + 2
 
 
 @pytest.mark.parametrize("cut_hz", [2000, 3400, 4000, 6000])

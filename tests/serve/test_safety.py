@@ -1,6 +1,7 @@
 """Who may connect, and what hostile messages do: nothing."""
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.serve.server import PATIENCE_S, Served, heard, serving, words
 from vividhead.audit.inspect.guard import Access
 from vividhead.flashhead.client import ServerRefusedError
 from vividhead.flashhead.wire import PATH, parse_text
+from vividhead.serve import portraits
 from vividhead.serve.encode import labelled
 from vividhead.serve.options import Serving
 
@@ -114,6 +116,22 @@ def test_a_picture_without_a_face_is_refused_with_what_to_do(served: Served) -> 
     grey = bytes(cv2.imencode(".png", np.full((400, 400, 3), 127, np.uint8))[1])
     with pytest.raises(ServerRefusedError, match="no face"):
         served.connect(portrait=grey)
+
+
+def test_what_mediapipe_says_of_itself_is_not_shown_and_all_else_is(
+    served: Served, astronaut: bytes, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = portraits.prepare_portrait
+
+    def prepare_portrait(*given: Any) -> Any:
+        os.write(2, b"another thread's words\n")
+        return honest(*given)
+
+    monkeypatch.setattr(portraits, "prepare_portrait", prepare_portrait)
+    changed = bytes(cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(astronaut, np.uint8), cv2.IMREAD_COLOR))[1])
+    with served.connect(portrait=changed) as head:
+        assert head.next_media(PATIENCE_S) is not None
+    assert capfd.readouterr().err == "another thread's words\n"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vividhead.audit.tables import Tables
 from vividhead.errors import DatasetError
 from vividhead.pipeline import Pipeline, load_pipeline
 from vividhead.policy import Policy, load_policy
-from vividhead.standing import written
+from vividhead.settings import written
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -15,7 +16,20 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from pyarrow import compute
 
-from vividhead.audit.verdicts import FAILED, HIGH, KINDS, LOW, SKIPPED, STATUSES, UNMEASURABLE, ScoreColumns, Verdicts
+from vividhead.audit.verdicts import (
+    FAILED,
+    HIGH,
+    KINDS,
+    LOW,
+    PASSED,
+    SKIPPED,
+    STATUSES,
+    UNMEASURABLE,
+    Mask,
+    ScoreColumns,
+    Verdicts,
+    coded,
+)
 from vividhead.ledger import storage_error, write_atomically
 from vividhead.manifest import DECISIONS, parquet, schema
 from vividhead.policy import Rule
@@ -122,15 +136,23 @@ def decision_rows(
 
 @dataclass(frozen=True)
 class _Reasons:
-    """The reasons of some clips, one after the other, to be filled in rule by rule. M reasons."""
+    """The reasons of some clips, one after the other. M reasons."""
 
     code_M: NDArray[np.int16]
+    """The rule's number times the number of kinds, and the kind's less one; the revoked after all rules."""
     value_M: NDArray[np.float64]
     limit_M: NDArray[np.float64]
     has_value_M: NDArray[np.bool_]
     detail_M: NDArray[np.int32]
     """Place in `details`."""
     details: dict[str, int]
+
+    @classmethod
+    def of(cls, code_M: NDArray[np.int16]) -> Self:
+        """Reasons of which no more is known than the code."""
+        count = len(code_M)
+        nothing = (np.zeros(count), np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.int32))
+        return cls(code_M, *nothing, {"": 0})
 
     def say(self, at_M: NDArray[np.int64], texts: Texts) -> None:
         """Set the details of some reasons."""
@@ -139,79 +161,97 @@ class _Reasons:
         self.detail_M[at_M] = np.array([*places, 0], np.int32)[compute.fill_null(texts.indices, len(words)).to_numpy()]
 
 
+_N_KINDS = len(KINDS) - 1
+
+
 def _reasons(found: Verdicts, columns: Mapping[str, ScoreColumns]) -> pa.ListArray:
     """All broken rules of each clip in the policy's order."""
-    rules, kinds_RN = found.policy.rules, found.kinds_RN
-    lengths_N = np.count_nonzero(kinds_RN, axis=0)
-    lengths_N[list(found.revoked)] += 1
-    offsets = np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32)
-    next_N, count = offsets[:-1].astype(np.int64), int(offsets[-1])
-    out = _Reasons(
-        np.zeros(count, np.int16), np.zeros(count), np.zeros(count), np.zeros(count, np.bool_),
-        np.zeros(count, np.int32), {"": 0},
-    )  # fmt: skip
-    for row, receipt in sorted(found.revoked.items()):  # before all rules
-        out.code_M[next_N[row]] = len(rules) * (len(KINDS) - 1)
-        out.detail_M[next_N[row]] = out.details.setdefault(f"receipt {receipt}", len(out.details))
-        next_N[row] += 1
-    for row, rule in enumerate(rules):
-        clips = np.flatnonzero(kinds_RN[row])
-        at_M, kinds = next_N[clips], kinds_RN[row][clips]
-        next_N[clips] += 1
-        out.code_M[at_M] = row * (len(KINDS) - 1) + kinds - 1
-        _quote(rule, columns[rule.score], (at_M, clips, kinds), out)
+    rules, revoked = found.policy.rules, sorted(found.revoked.items())
+    kinds_NR = np.zeros((found.kinds_RN.shape[1], len(rules) + 1), np.uint8)
+    kinds_NR[[row for row, _ in revoked], 0] = 1  # before all rules
+    kinds_NR[:, 1:] = found.kinds_RN.T
+    broken_NR = kinds_NR != PASSED
+    base_R = np.array([len(rules), *range(len(rules))], np.int16) * _N_KINDS - 1
+    lengths_N = np.count_nonzero(broken_NR, axis=1)
+    out = _Reasons.of((kinds_NR + base_R)[broken_NR])
+    clip_M = np.repeat(np.arange(len(lengths_N), dtype=np.int32), lengths_N)
+    is_asked = [_says_more(kind, columns[rule.score]) for rule in rules for kind in range(1, len(KINDS))]
+    for code, at_M in _by_code(out.code_M, np.array([*is_asked, False])):
+        rule, kind = rules[code // _N_KINDS], code % _N_KINDS + 1
+        _quote(rule, kind, columns[rule.score], (at_M, clip_M[at_M]), out)
+    for at, (_, receipt) in zip(np.flatnonzero(out.code_M == len(rules) * _N_KINDS), revoked, strict=True):
+        out.detail_M[at] = out.details.setdefault(f"receipt {receipt}", len(out.details))
+    return _as_lists(found, out, np.concatenate([[0], np.cumsum(lengths_N)]).astype(np.int32))
+
+
+def _by_code(code_M: NDArray[np.int16], is_asked_C: Mask) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each of the codes asked for that occurs, and where; by one pass over all of them, which are many."""
+    asked_K = np.flatnonzero(is_asked_C[code_M])
+    codes_K = code_M[asked_K]
+    in_order_K = asked_K[np.argsort(codes_K, kind="stable")]
+    ends_C = np.cumsum(np.bincount(codes_K, minlength=len(is_asked_C)))
+    for code, (begin, end) in enumerate(pairwise([0, *ends_C.tolist()])):
+        if end > begin:
+            yield code, in_order_K[begin:end]
+
+
+def _as_lists(found: Verdicts, out: _Reasons, offsets: NDArray[np.int32]) -> pa.ListArray:
+    rules = found.policy.rules
     words = pa.array([*(f"{rule.id}:{kind}" for rule in rules for kind in KINDS[1:]), CODE], pa.string())
     ids = pa.array([*(rule.id for rule in rules), ""], pa.string())
     data = {
         "code": pa.DictionaryArray.from_arrays(out.code_M, words),
-        "field": pa.DictionaryArray.from_arrays((out.code_M // (len(KINDS) - 1)).astype(np.int16), ids),
+        "field": pa.DictionaryArray.from_arrays((out.code_M // _N_KINDS).astype(np.int16), ids),
         "value": pa.array(out.value_M, mask=~out.has_value_M), "limit": pa.array(out.limit_M, mask=~out.has_value_M),
         "detail": pa.DictionaryArray.from_arrays(out.detail_M, pa.array(list(out.details), pa.string())),
     }  # fmt: skip
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(list(data.values()), list(data)))
 
 
+def _says_more(kind: int, told: ScoreColumns) -> bool:
+    """Those that were skipped are the most by far, and hardly ever does a measurement say more of them."""
+    if kind != SKIPPED:
+        return True
+    if "detail" not in told.table.column_names:
+        return False
+    detail, is_skipped_N = told.table["detail"], told.status_N == STATUSES.index("skipped")
+    return bool((is_skipped_N & (coded(detail, [""], 1) == 1) & detail.is_valid().to_numpy()).any())
+
+
 def _quote(
-    rule: Rule,
-    told: ScoreColumns,
-    which: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]],
-    out: _Reasons,
+    rule: Rule, kind: int, told: ScoreColumns, which: tuple[NDArray[np.int64], NDArray[np.int32]], out: _Reasons
 ) -> None:
     """Fill in value and limit of what is low or high, and what the measurement says of the rest."""
-    at_M, clips, kinds = which
-    for kind, limit in ((LOW, rule.min), (HIGH, rule.max)):
-        is_kind = kinds == kind
-        if limit is not None and is_kind.any():
-            out.value_M[at_M[is_kind]] = told.values_N(rule.field)[0][clips[is_kind]]
-            out.limit_M[at_M[is_kind]] = limit
-            out.has_value_M[at_M[is_kind]] = True
-    for kind, of_status, texts_of in _QUOTED:
-        is_such = kinds == kind
-        is_such[is_such] = told.status_N[clips[is_such]] == STATUSES.index(of_status)
-        if is_such.any() and (texts := texts_of(rule, told.table, clips[is_such])) is not None:
-            out.say(at_M[is_such], texts)
+    at_M, clips = which
+    if kind in (LOW, HIGH):
+        out.value_M[at_M] = told.values_N(rule.field)[0][clips]
+        out.limit_M[at_M] = rule.min if kind == LOW else rule.max
+        out.has_value_M[at_M] = True
+    for of_kind, of_status, texts_of in _QUOTED:
+        if kind == of_kind:
+            is_such = told.status_N[clips] == STATUSES.index(of_status)
+            if is_such.any():
+                out.say(at_M[is_such], texts_of(rule, told.table, clips[is_such]))
 
 
-def _code(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts:
+def _code(rule: Rule, table: pa.Table, clips: NDArray[np.int32]) -> Texts:
     return _taken(table, "code", clips)
 
 
-def _skip_detail(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts | None:
-    """None where no measurement says more: those that were skipped are the most, and hardly ever do."""
-    texts = _taken(table, "detail", clips)
-    return texts if any(texts.dictionary.to_pylist()) else None
+def _skip_detail(rule: Rule, table: pa.Table, clips: NDArray[np.int32]) -> Texts:
+    return _taken(table, "detail", clips)
 
 
-def _fault(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts:
+def _fault(rule: Rule, table: pa.Table, clips: NDArray[np.int32]) -> Texts:
     both = zip(*(_taken(table, name, clips).to_pylist() for name in ("code", "detail")), strict=True)
     return pa.array([": ".join(part for part in parts if part) for parts in both], pa.string()).dictionary_encode()
 
 
-def _not_a_number(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts:
+def _not_a_number(rule: Rule, table: pa.Table, clips: NDArray[np.int32]) -> Texts:
     return pa.DictionaryArray.from_arrays(np.zeros(len(clips), np.int8), pa.array(["not a number"]))
 
 
-def _why_unknown(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts:
+def _why_unknown(rule: Rule, table: pa.Table, clips: NDArray[np.int32]) -> Texts:
     """What the map `unknown` says of the rule's field."""
     if "unknown" not in table.column_names:
         return _taken(table, "unknown", clips)
@@ -224,7 +264,7 @@ def _why_unknown(rule: Rule, table: pa.Table, clips: NDArray[np.int64]) -> Texts
     return pa.DictionaryArray.from_arrays(numbers, pa.array([*words.dictionary.to_pylist(), ""], pa.string()))
 
 
-def _taken(table: pa.Table, name: str, clips: NDArray[np.int64]) -> Texts:
+def _taken(table: pa.Table, name: str, clips: NDArray[np.int32]) -> Texts:
     """Some rows of a column, coded; empty texts where there is no such column."""
     if name not in table.column_names:
         return pa.DictionaryArray.from_arrays(np.zeros(len(clips), np.int8), pa.array([""]))
@@ -234,7 +274,7 @@ def _taken(table: pa.Table, name: str, clips: NDArray[np.int64]) -> Texts:
     return texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
 
 
-_QUOTED: Sequence[tuple[int, str, Callable[[Rule, pa.Table, NDArray[np.int64]], Texts | None]]] = (
+_QUOTED: Sequence[tuple[int, str, Callable[[Rule, pa.Table, NDArray[np.int32]], Texts]]] = (
     (UNMEASURABLE, "unmeasurable", _code),
     (UNMEASURABLE, "measured", _why_unknown),
     (FAILED, "failed", _fault),

@@ -34,7 +34,7 @@ def diff(one: str | Path, other: str | Path) -> Plain:
     found: Plain = {
         "a": str(one), "b": str(other), "settings": _settings(a, b), "rules": _rules(a, b),
         "sources": _sources(a, b), "clips": _clips(now_a, now_b, both), "decisions": _decisions(now_a, now_b, both),
-        "measurements": _measurements(a, b, both), "shards": _shards(a, b),
+        "measurements": _measurements(a, b), "shards": _shards(a, b),
     }  # fmt: skip
     found["same"] = not any(_differs(found[name]) for name in _PARTS)
     return found
@@ -51,6 +51,8 @@ def _differs(part: Any) -> bool:
 
 
 def _shared(ids_a: pa.ChunkedArray, ids_b: pa.ChunkedArray) -> _Both:
+    if ids_a.equals(ids_b):
+        return _Both(*[np.arange(len(ids_a))] * 2)
     rows = compute.fill_null(compute.index_in(ids_a, ids_b.combine_chunks()), -1).to_numpy()
     there = np.flatnonzero(rows >= 0)
     return _Both(there, np.asarray(rows[there], np.int64))
@@ -122,36 +124,44 @@ def _decisions(a: Judged, b: Judged, both: _Both) -> Plain:
     }  # fmt: skip
 
 
-def _measurements(a: Tables, b: Tables, both: _Both) -> Plain:
+def _measurements(a: Tables, b: Tables) -> Plain:
     """Scores that only one has, and of the clips that both have, how many say something else, field by field."""
     names_a, names_b = a.names("measurements"), b.names("measurements")
     out: Plain = {
         "only_a": [n for n in names_a if n not in names_b], "only_b": [n for n in names_b if n not in names_a]
     }  # fmt: skip
     for score in sorted(set(names_a) & set(names_b)):
-        one, other = (t.read(f"measurements/{score}") for t in (a, b))
-        pairs = _shared(one["clip_id"], other["clip_id"])
-        told = _score_differences(one.take(pa.array(pairs.one)), other.take(pa.array(pairs.other)))
+        told = _score_differences(a, b, f"measurements/{score}")
         if told:
             out[score] = told
     return out
 
 
-def _score_differences(one: pa.Table, other: pa.Table) -> Plain:
-    about = {column.name for column in MEASUREMENTS}
-    out: Plain = {}
-    for name in one.column_names:
-        if name not in other.column_names or name in ("clip_id", "unknown", "detail"):
-            continue
-        left, right = one[name], other[name]
-        same = compute.fill_null(compute.equal(left, right), False).to_numpy()
-        same = same | (left.is_null().to_numpy() & right.is_null().to_numpy())
-        if same.all():
-            continue
-        out[name] = {"clips": int((~same).sum())}
-        if name not in about:
-            gap = compute.abs(compute.subtract(left, right))
-            out[name]["largest_difference"] = compute.max(gap).as_py()
+def _score_differences(a: Tables, b: Tables, name: str) -> Plain:
+    there = b.schema(name).names
+    fields = [n for n in a.schema(name).names if n in there and n not in ("clip_id", "unknown", "detail")]
+    if a.stored(name, "clip_id") == b.stored(name, "clip_id"):
+        fields = [field for field in fields if a.stored(name, field) != b.stored(name, field)]
+        pairs = ((field, *(tables.read(name, [field])[field] for tables in (a, b))) for field in fields)
+    else:
+        one, other = (tables.read(name, ["clip_id", *fields]) for tables in (a, b))
+        both = _shared(one["clip_id"], other["clip_id"])
+        pairs = (
+            (field, one[field].take(pa.array(both.one)), other[field].take(pa.array(both.other))) for field in fields
+        )
+    told = ((field, _difference(left, right, field)) for field, left, right in pairs)
+    return {field: difference for field, difference in told if difference}
+
+
+def _difference(left: pa.ChunkedArray, right: pa.ChunkedArray, field: str) -> Plain:
+    """How many rows say something else, and by how much at most."""
+    same = compute.fill_null(compute.equal(left, right), False).to_numpy()
+    same = same | (left.is_null().to_numpy() & right.is_null().to_numpy())
+    if same.all():
+        return {}
+    out: Plain = {"clips": int((~same).sum())}
+    if field not in {column.name for column in MEASUREMENTS}:
+        out["largest_difference"] = compute.max(compute.abs(compute.subtract(left, right))).as_py()
     return out
 
 

@@ -65,7 +65,7 @@ class Amount:
     @classmethod
     def of(cls, mask_N: Mask, seconds_N: NDArray[np.float64]) -> "Amount":
         """The clips that `mask_N` marks."""
-        return cls(int(np.count_nonzero(mask_N)), float(seconds_N[mask_N].sum()))
+        return cls(int(np.count_nonzero(mask_N)), float((seconds_N * mask_N).sum()))  # quicker than picking them out
 
     def plain(self) -> dict[str, float]:
         return {"clips": self.clips, "hours": round(self.seconds / 3600, 6)}
@@ -156,6 +156,8 @@ def _kept(now: Judged, after: Verdicts) -> Mask:
 
 def carried(failures: Failures, after: Verdicts) -> Failures:
     """A failure goes on standing where nothing known of the clip refuses it: it is not mended by other filters."""
+    if failures.code.null_count == len(failures.code):
+        return failures
     stands = pa.array(after.n_broken_N == 0)
     return Failures(*(compute.if_else(stands, texts, None) for texts in (failures.code, failures.detail)))
 
@@ -206,12 +208,12 @@ def _changed(
     picked = np.concatenate([lost[:n_lost], gained[: shown - n_lost]]).tolist()
     if not picked:
         return
-    clips = now.tables.read("clips", ["clip_id", "source_id", "start_s_in_source", "end_s_in_source"]).take(picked)
-    uris = uris_of(now.tables)
-    for row, clip in zip(picked, clips.to_pylist(), strict=True):
-        refusing = after if lost_N[row] else before
+    wanted = {row: str(now.clip_ids[row]) for row in picked}
+    clips, uris = now.tables.rows("clips", wanted), uris_of(now.tables)
+    for row, clip_id in wanted.items():
+        clip, refusing = clips[clip_id], after if lost_N[row] else before
         yield {
-            "clip_id": clip["clip_id"], "became": "lost" if lost_N[row] else "gained",
+            "clip_id": clip_id, "became": "lost" if lost_N[row] else "gained",
             "because": codes(refusing.policy, refusing.kinds_RN[:, row]), "uri": uris.get(clip["source_id"]),
             "start_s_in_source": clip["start_s_in_source"], "end_s_in_source": clip["end_s_in_source"],
         }  # fmt: skip

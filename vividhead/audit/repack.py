@@ -18,8 +18,9 @@ from vividhead.manifest import read
 from vividhead.pipeline import Pipeline
 from vividhead.policy import Policy
 from vividhead.publish import publish
+from vividhead.settings import written
 from vividhead.shard_set import packed_keys
-from vividhead.standing import StandingChain, stored_pipeline, written
+from vividhead.standing import StandingChain, stored_pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

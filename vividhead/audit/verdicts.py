@@ -24,7 +24,7 @@ PASSED, LOW, HIGH, UNMEASURABLE, FAILED, SKIPPED = range(len(KINDS))
 STATUSES = ("measured", "unmeasurable", "failed", "skipped")
 TEXTS = ("status", "code", "detail")
 """Columns with few different words, read as dictionaries."""
-ROWS_AT_ONCE = 250_000
+ROWS_AT_ONCE = 1 << 16
 """Clips whose measurements and reasons are in memory at a time."""
 ABSENT = len(STATUSES)
 """Number of the status of a clip that the score has no row of."""
@@ -39,7 +39,8 @@ class ScoreColumns:
 
     score: str
     table: pa.Table
-    """clip_id, status, and what else was read; null where the clip has no row."""
+    """status, and what else was read; null where the clip has no row."""
+    _values: dict[str, tuple[NDArray[np.float64], Mask]] = field(default_factory=dict, compare=False, repr=False)
 
     def part(self, rows: slice) -> "ScoreColumns":
         """The same of some clips."""
@@ -52,13 +53,17 @@ class ScoreColumns:
         return coded(self.table["status"], STATUSES, ABSENT)
 
     def values_N(self, field: str) -> tuple[NDArray[np.float64], Mask]:
-        """The field's values, 0 where there is none, and where there is none."""
+        """The field's values, NaN where there is none, and where there is none."""
+        if field not in self._values:
+            self._values[field] = self._values_of(field)
+        return self._values[field]
+
+    def _values_of(self, field: str) -> tuple[NDArray[np.float64], Mask]:
         if field not in self.table.column_names:
-            return np.zeros(len(self.table)), np.ones(len(self.table), np.bool_)
+            return np.full(len(self.table), np.nan), np.ones(len(self.table), np.bool_)
         column = self.table[field]
-        if not column.null_count:
-            return column.to_numpy(), np.zeros(len(column), np.bool_)
-        return compute.fill_null(column, 0.0).to_numpy(), column.is_null().to_numpy()
+        null_N = column.is_null().to_numpy() if column.null_count else np.zeros(len(column), np.bool_)
+        return column.to_numpy(), null_N
 
 
 def coded(column: pa.ChunkedArray, words: Sequence[str], otherwise: int) -> NDArray[np.int8]:
@@ -95,7 +100,8 @@ def score_parts(
     at_once: int = ROWS_AT_ONCE,
 ) -> Iterator[tuple[slice, dict[str, ScoreColumns]]]:
     """The same for several scores (score → fields) and some clips after the other, so that few are in memory."""
-    streams = {score: _Stream(tables, score, clip_ids, named, also, at_once) for score, named in fields.items()}
+    ids = tables.stored("clips", "clip_id") if tables.has("clips") else []
+    streams = {score: _Stream(tables, score, clip_ids, ids, named, also, at_once) for score, named in fields.items()}
 
     def part(begin: int) -> tuple[slice, dict[str, ScoreColumns]]:
         rows = slice(begin, min(begin + at_once, len(clip_ids)))
@@ -118,6 +124,7 @@ class _Stream:
         tables: Tables,
         score: str,
         clip_ids: pa.ChunkedArray,
+        stored_ids: Sequence[object],
         columns: Sequence[str],
         also: Sequence[str],
         at_once: int,
@@ -126,15 +133,17 @@ class _Stream:
         self._read_whole = partial(score_columns, tables, score, clip_ids, columns, also)
         self._score, self._clip_ids = score, clip_ids
         self._parts: Iterator[pa.Table] = iter(())
+        self._is_aligned = False
         if score in tables.names("measurements"):
-            wanted = _there(tables, score, columns, also)
-            self._parts = tables.parts(f"measurements/{score}", wanted, at_once, coded=TEXTS)
+            name, wanted = f"measurements/{score}", _there(tables, score, columns, also)
+            self._is_aligned = tables.stored(name, "clip_id") == stored_ids
+            self._parts = tables.parts(name, wanted[self._is_aligned :], at_once, coded=TEXTS)
 
     def part(self, rows: slice) -> ScoreColumns:
         """The next clips' rows."""
         if self._whole is None:
             table = next(self._parts, None)
-            if table is not None and table["clip_id"].equals(self._clip_ids[rows]):
+            if table is not None and (self._is_aligned or table["clip_id"].equals(self._clip_ids[rows])):
                 return ScoreColumns(self._score, table)
             self._whole = self._read_whole()
         return self._whole.part(rows)
@@ -155,20 +164,18 @@ def aligned(table: pa.Table, clip_ids: pa.ChunkedArray, where: str) -> pa.Table:
 
 def rule_kinds(rule: Rule, columns: ScoreColumns) -> Kinds:
     """How each clip breaks one rule, as `policy._broken` has it."""
-    status_N = columns.status_N
+    unknown = PASSED if rule.unmeasured == "accept" else UNMEASURABLE
+    of_status = {"measured": PASSED, "unmeasurable": unknown, "failed": FAILED, "skipped": SKIPPED}
+    kinds_N = np.array([*(of_status[status] for status in STATUSES), SKIPPED], np.uint8)[columns.status_N]
     values_N, null_N = columns.values_N(rule.field)
-    kinds_N = np.full(len(status_N), SKIPPED, np.uint8)
-    kinds_N[status_N == STATUSES.index("failed")] = FAILED
-    measured_N = status_N == STATUSES.index("measured")
-    unknown_N = (status_N == STATUSES.index("unmeasurable")) | (measured_N & null_N)
-    kinds_N[unknown_N] = PASSED if rule.unmeasured == "accept" else UNMEASURABLE
+    measured_N = columns.status_N == STATUSES.index("measured")
+    np.putmask(kinds_N, measured_N & null_N, unknown)
     known_N = measured_N & ~null_N
-    kinds_N[known_N] = PASSED
     if rule.max is not None:
-        kinds_N[known_N & (values_N > rule.max)] = HIGH
+        np.putmask(kinds_N, known_N & (values_N > rule.max), HIGH)
     if rule.min is not None:
-        kinds_N[known_N & (values_N < rule.min)] = LOW
-    kinds_N[known_N & np.isnan(values_N)] = FAILED
+        np.putmask(kinds_N, known_N & (values_N < rule.min), LOW)
+    np.putmask(kinds_N, known_N & np.isnan(values_N), FAILED)
     return kinds_N
 
 

@@ -14,7 +14,10 @@ from vividhead.policy import Policy, judge
 from vividhead.records import GRID_FPS, Measurement
 
 PARTED_FACE_SHARE = 0.9
-TOLERANCE = {"lip_sync.offset_ms": 40.0, "other_faces.seconds_fraction": 0.05, "loudness.clipped_fraction": 0.02}
+TOLERANCE = {
+    "lip_sync.offset_ms": 40.0, "other_faces.seconds_fraction": 0.05, "loudness.clipped_fraction": 0.02,
+    "identity.switch_at_s": 0.5,
+}  # fmt: skip
 """What counts as right where there is a truth; for `times_untouched` it is a tenth."""
 LEAST_CLIPS = 3
 """A part of the clips with fewer sources has no figure of its own."""
@@ -151,12 +154,12 @@ def _errors(
     for reading in readings:
         before = data.untouched.get(reading.clip)
         known = value_of(before, truth.field) if before is not None else None
-        if known is None and truth.compared != "to_zero":
+        if known is None and truth.needs_untouched():
             continue
         of += 1
         value = value_of(reading, truth.field)
         if value is not None:
-            expected = truth.expected(reading.level, known or 0.0)
+            expected = truth.expected(reading.level, known or 0.0, reading.n_frames / GRID_FPS)
             error = abs(value - expected)
             errors.append(error / abs(expected) if truth.compared == "times_untouched" and expected else error)
             right += errors[-1] <= tolerance

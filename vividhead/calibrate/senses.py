@@ -7,11 +7,12 @@ from typing import Literal
 
 from vividhead.policy import Policy, Rule
 
-Sense = Literal["low", "high", "size"]
+Sense = Literal["low", "high", "size", "known"]
 
 WITHOUT_RULE: Mapping[str, Sense] = {
     "lip_sync.peak": "low", "motion.mouth_std": "low", "audio_quality.snr_db": "low", "audio_quality.decay_s": "high",
     "expression.mouth_active_fraction": "low", "artifacts.blocking": "high", "jump_cut.largest_jump": "high",
+    "identity.worst_pair_similarity": "low", "identity.largest_step": "high", "identity.switch_at_s": "known",
 }  # fmt: skip
 
 
@@ -26,7 +27,9 @@ class Direction:
     """Of sense `size`: the reading that is best of all, midway between the rule's limits."""
 
     def badness(self, value: float | None) -> float:
-        """Larger is worse; a field without a value is worst."""
+        """Larger is worse; a field without a value is worst, but where to have one at all is a fault."""
+        if self.sense == "known":
+            return 0.0 if value is None else 1.0
         if value is None:
             return math.inf
         if self.sense == "size":

@@ -13,6 +13,7 @@ from vividhead.live_line import LiveLine
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
     from vividhead.flashhead.model.flashhead import FlashHead
+    from vividhead.flashhead.signing import Signer
 
 
 def model_options(verb: argparse.ArgumentParser) -> None:
@@ -63,9 +64,35 @@ def add_generate(verbs: "Verbs") -> None:
         "--seed", type=int, default=0, help="same seed, same video on the same kind of device (default: 0)"
     )
     _teacher_option(verb)
+    _signing_options(verb)
     verb.add_argument("--quiet", action="store_true", help="no progress on standard error")
     model_options(verb)
     verb.set_defaults(verb=_generate)
+
+
+def _signing_options(verb: argparse.ArgumentParser) -> None:
+    how = verb.add_mutually_exclusive_group()
+    with_own = "sign the file with this certificate and key, PEM (default: one that this machine makes for itself)"
+    how.add_argument("--sign-with", nargs=2, type=Path, metavar=("CERT", "KEY"), help=with_own)
+    how.add_argument("--no-sign", action="store_true", help="do not sign how the file was made")
+
+
+def _chosen_signer(asked: argparse.Namespace) -> "Signer | None":
+    if asked.no_sign:
+        return None
+    from vividhead.flashhead.signing import home, is_installed, own_signer, signer_of
+
+    if not is_installed():
+        if asked.sign_with:
+            raise UsageError("--sign-with needs c2pa: pip install 'vividhead[provenance]'")
+        say("vividhead: the file will not be signed: that needs pip install 'vividhead[provenance]'")
+        return None
+    made_before = home().exists()
+    signer = signer_of(*asked.sign_with) if asked.sign_with else own_signer()
+    if not asked.sign_with and not made_before:
+        say(f"vividhead: made a certificate in {home()}; it proves that a file is unchanged, not whose it is")
+    signer.check()
+    return signer
 
 
 def _generate(asked: argparse.Namespace) -> int:
@@ -78,6 +105,7 @@ def _generate(asked: argparse.Namespace) -> int:
             raise UsageError(f"{option} {path}: there is no such file")
     if not (folder := place_for(asked.out).absolute().parent).is_dir():
         raise UsageError(f"--out {asked.out}: there is no folder {folder}; make it first")
+    signer = _chosen_signer(asked)
     model = chosen_model(asked)
     try:
         with LiveLine(sys.stderr, silent=asked.quiet) as line:
@@ -86,7 +114,9 @@ def _generate(asked: argparse.Namespace) -> int:
                 left = f" of {total}, {(total - done) / fps:.0f} s left" if total and fps else ""
                 line(f"{done} pictures{left}, {fps:.1f} FPS")
 
-            made = talk(model, asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher)
+            made = talk(
+                model, asked.portrait, asked.audio, asked.out, asked.seed, told, teacher=asked.teacher, signer=signer
+            )
     except KeyboardInterrupt:
         say("vividhead: interrupted; no file was written")
         return 130

@@ -32,8 +32,9 @@ UP_BYTES, DOWN_BYTES = _UP.size, _DOWN.size
 IDLE, LAST = 1, 2
 """Flags: silence that nobody pushed; nothing that was pushed is left unsaid after this."""
 
-Codec = Literal["jpeg", "webp"]
+Codec = Literal["jpeg", "webp", "i420"]
 CODECS: Mapping[Codec, int] = {"jpeg": 1, "webp": 2}
+"""As they stand in a message; `i420`, planes as they are, never leaves the server."""
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384000
 MAX_PCM_BYTES, MAX_PORTRAIT_BYTES, MAX_TEXT_BYTES = 1 << 20, 8 << 20, 1 << 14
 

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from vividhead.faces import FaceMesh
 from vividhead.records import GRID_FPS
@@ -85,5 +84,7 @@ def _without_affine(mesh_TNC: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _movement(points_TNC: NDArray[np.float64]) -> float:
     """Root mean square distance per axis from the one-second mean, of the three-frame mean."""
+    from scipy.ndimage import uniform_filter1d  # half a second to load, for who only asks for the fields
+
     fast, slow = (uniform_filter1d(points_TNC, frames, axis=0) for frames in (_FAST, _SLOW))
     return float(np.sqrt(np.mean((fast - slow) ** 2)))

@@ -4,17 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import cv2
-from fastapi import FastAPI, HTTPException, Response, WebSocket
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from vividhead.audit.inspect.guard import Access
 from vividhead.flashhead.wire import PATH
-from vividhead.serve.connection import Connection
-from vividhead.serve.guard import Guard
-from vividhead.serve.lobby import Lobby
+from vividhead.serve.connection import serve_socket
+from vividhead.serve.guard import RTC_PATH, Guard
+from vividhead.serve.lobby import Lobby, RefusedError
+
+if TYPE_CHECKING:
+    from vividhead.serve.rtc import Peers
 
 STATIC = {
     "/": ("index.html", "text/html"),
@@ -37,11 +41,14 @@ def make_app(lobby: Lobby, access: Access) -> FastAPI:
             yield
         finally:
             looking.cancel()
+            if peers is not None:
+                await peers.close()
             lobby.close()
             await asyncio.to_thread(lobby.host.stop)
             lobby.portraits.close()
 
     app = FastAPI(title="VividHead", openapi_url=None, docs_url=None, redoc_url=None, lifespan=living)
+    peers = _add_webrtc(app, lobby)
     app.add_middleware(Guard, access=access, origins=lobby.serving.origins)
     for path, (name, kind) in STATIC.items():
         app.add_api_route(path, _static(name, kind), methods=["GET"])
@@ -76,9 +83,36 @@ def make_app(lobby: Lobby, access: Access) -> FastAPI:
 
     @app.websocket(PATH)
     async def stream(socket: WebSocket) -> None:
-        await Connection(socket, lobby).serve()
+        await serve_socket(socket, lobby)
 
     return app
+
+
+def _add_webrtc(app: FastAPI, lobby: Lobby) -> "Peers | None":
+    """Answer WebRTC offers, where the extra is installed; else say so."""
+    if find_spec("aiortc") is None:
+
+        @app.post(RTC_PATH)
+        async def no_offers() -> JSONResponse:
+            return JSONResponse({"code": "no_webrtc", "text": "the server needs pip install 'vividhead[webrtc]'"}, 501)
+
+        return None
+    from vividhead.serve.rtc import Peers, parsed_offer
+
+    peers = Peers(lobby)
+
+    @app.post(RTC_PATH)
+    async def offer(request: Request) -> JSONResponse:
+        client = request.client.host if request.client else "unknown"
+        try:
+            sdp, portrait = parsed_offer(await request.body())
+            return JSONResponse({"type": "answer", "sdp": await peers.answer(client, sdp, portrait)})
+        except RefusedError as fault:
+            body = {"code": fault.code, "text": str(fault), **({"retry_s": fault.retry_s} if fault.retry_s else {})}
+            headers = {"Retry-After": str(max(1, round(fault.retry_s)))} if fault.retry_s else {}
+            return JSONResponse(body, 503 if fault.retry_s else 400, headers)
+
+    return peers
 
 
 def _static(name: str, kind: str) -> Callable[[], Response]:

@@ -22,6 +22,7 @@ from vividhead.flashhead.wire import (
     CODECS,
     SUBPROTOCOL,
     VERSION,
+    Codec,
     Media,
     Pcm,
     PortraitFile,
@@ -32,6 +33,7 @@ from vividhead.flashhead.wire import (
     parse_up,
     text_of,
 )  # fmt: skip
+from vividhead.serve.line import Line
 from vividhead.serve.lobby import Lobby, RefusedError
 from vividhead.serve.portraits import Prepared
 from vividhead.serve.session import Goodbye, Session
@@ -50,22 +52,33 @@ _CLOSE_CODES = {
 }
 
 
+async def serve_socket(socket: WebSocket, lobby: Lobby) -> None:
+    """Serve a handshake until its connection has ended."""
+    offered = socket.headers.get("sec-websocket-protocol", "")
+    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in [o.strip() for o in offered.split(",")] else None)
+    await Connection(socket.client.host if socket.client else "unknown", lobby).serve_on(socket)
+
+
 class Connection:
     """A client that is connected."""
 
-    def __init__(self, socket: WebSocket, lobby: Lobby) -> None:
-        """Serve this handshake."""
-        self._socket, self._lobby = socket, lobby
-        self._client = socket.client.host if socket.client else "unknown"
+    codec_here: Codec | None = None
+    """How pictures are wanted, where the client is not asked."""
+    plays_here = False
+    """Whether this side knows what was shown, not the client."""
+
+    def __init__(self, client: str, lobby: Lobby) -> None:
+        """Serve whoever is at this address."""
+        self._client, self._lobby = client, lobby
+        self._line: Line
         self._sent_portrait: Prepared | None = None
         self._saying: asyncio.Task[None] | None = None
 
-    async def serve(self) -> None:
+    async def serve_on(self, line: Line) -> None:
         """All of it; returns when the connection has ended."""
-        offered = self._socket.headers.get("sec-websocket-protocol", "")
-        await self._socket.accept(SUBPROTOCOL if SUBPROTOCOL in [o.strip() for o in offered.split(",")] else None)
+        self._line = line
         try:
-            await self._socket.send_text(text_of("hello", **self._lobby.hello()))
+            await self._line.send_text(text_of("hello", **self._lobby.hello()))
             session = await asyncio.wait_for(self._begin(), BEGIN_S)
         except (WebSocketDisconnect, RuntimeError):
             return  # it went away before it began
@@ -87,8 +100,8 @@ class Connection:
     async def _refuse(self, code: str, text: str, retry_s: float | None = None) -> None:
         more = {} if retry_s is None else {"retry_s": retry_s}
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await self._socket.send_text(text_of("error", code=code, text=text, **more))
-            await self._socket.close(_CLOSE_CODES.get(code, CLOSE_REFUSED), code)
+            await self._line.send_text(text_of("error", code=code, text=text, **more))
+            await self._line.close(_CLOSE_CODES.get(code, CLOSE_REFUSED), code)
 
     async def _begin(self) -> Session:
         """The session that the client asks for."""
@@ -96,17 +109,20 @@ class Connection:
             heard = await self._heard()
             match heard:
                 case PortraitFile():
-                    if not self._lobby.serving.uploads:
-                        raise RefusedError("bad_portrait", "this server takes no portraits; choose one of its own")
-                    self._sent_portrait = await self._lobby.portraits.prepared(heard.data)
+                    await self._take_portrait(heard.data)
                 case Said(type="ping"):
-                    await self._socket.send_text(text_of("pong", **_echo(heard.fields)))
+                    await self._line.send_text(text_of("pong", **_echo(heard.fields)))
                 case Said(type="start"):
                     return await self._started(heard.fields)
                 case Said(type="resume"):
                     return await self._resumed(heard.fields)
                 case _:
                     raise WireError("a connection begins with `start` or `resume`, and a portrait before `start`")
+
+    async def _take_portrait(self, file: bytes) -> None:
+        if not self._lobby.serving.uploads:
+            raise RefusedError("bad_portrait", "this server takes no portraits; choose one of its own")
+        self._sent_portrait = await self._lobby.portraits.prepared(file)
 
     async def _started(self, fields: Mapping[str, Any]) -> Session:
         if unknown := set(fields) - _START:
@@ -117,14 +133,14 @@ class Connection:
         if type(seed) is not int or not MIN_SEED <= seed <= MAX_SEED:
             raise WireError(f"a seed is a whole number, {MIN_SEED} … {MAX_SEED}")
         offered = fields.get("video", ["jpeg"])
-        if not isinstance(offered, list) or not (usable := [kind for kind in CODECS if kind in offered]):
+        if not isinstance(offered, list) or not (usable := [kind for kind in offered if kind in CODECS]):
             raise WireError(f"video is a list with {' or '.join(CODECS)}")
         consent, shown = fields.get("consent", False), fields.get("shown", False)
         if type(consent) is not bool or type(shown) is not bool:
             raise WireError("consent and shown are true or false")
         session = Session(
             loop=asyncio.get_running_loop(), client=self._client, backlog_s=self._lobby.serving.backlog_s,
-            codec="webp" if offered[0] == "webp" else usable[0], says_shown=shown, seed=seed, consent=consent,
+            codec=self.codec_here or usable[0], says_shown=shown or self.plays_here, seed=seed, consent=consent,
         )  # fmt: skip
         portrait = self._portrait(fields.get("portrait"), consent)
         await self._lobby.admit(session, portrait)
@@ -152,7 +168,7 @@ class Connection:
         key = fields.get("key")
         if not isinstance(key, str) or set(fields) != {"key"}:
             raise WireError("resume has a `key`, the one that started told")
-        session = self._lobby.resumed(key, self._client)
+        session = self._lobby.resumed(key, self._client, by_rtc=self.plays_here)
         session.note(text_of("resumed", key=key, epoch=session.epoch, frame=session.sent_frame))
         return session
 
@@ -174,15 +190,18 @@ class Connection:
             out = await session.next_out()
             try:
                 if isinstance(out, Goodbye):
-                    await self._socket.close(out.code, out.reason)
+                    await self._line.close(out.code, out.reason)
                     return True
                 if isinstance(out, Media):
-                    await self._socket.send_bytes(media_bytes(out))
+                    await self._send(out)
                     self._lobby.figures.count("pictures_sent", len(out.pictures))
                 else:
-                    await self._socket.send_text(out)
+                    await self._line.send_text(out)
             except (WebSocketDisconnect, RuntimeError):
                 return False
+
+    async def _send(self, media: Media) -> None:
+        await self._line.send_bytes(media_bytes(media))
 
     async def _read(self, session: Session) -> bool:
         """Obey until the client goes; True where it said `stop`, so that it will not come back."""
@@ -264,7 +283,7 @@ class Connection:
 
     async def _heard(self) -> Pcm | PortraitFile | Said:
         """The next message. Raises WireError, or WebSocketDisconnect where there is none any more."""
-        message = await self._socket.receive()
+        message = await self._line.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         data = message.get("bytes")

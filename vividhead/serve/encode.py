@@ -10,12 +10,13 @@ from vividhead.errors import VividHeadError
 from vividhead.flashhead.generate.stream import Chunk
 from vividhead.flashhead.watermark import marked
 from vividhead.flashhead.wire import Codec, Media
+from vividhead.media.live import i420_of
 from vividhead.records import SAMPLES_PER_FRAME
 
 PICTURES_PER_MESSAGE = 6
 """A quarter of a second: what an interrupt or a slow client costs is counted in these."""
-_PARAMETERS = {"jpeg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
-_SUFFIXES = {"jpeg": ".jpg", "webp": ".webp"}
+_PARAMETERS: dict[Codec, int] = {"jpeg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
+_SUFFIXES: dict[Codec, str] = {"jpeg": ".jpg", "webp": ".webp"}
 
 
 def messages(chunk: Chunk, codec: Codec, quality: int, label: str, *, is_last: bool) -> Iterator[Media]:
@@ -39,6 +40,8 @@ def messages(chunk: Chunk, codec: Codec, quality: int, label: str, *, is_last: b
 
 def encoded(picture_HWC: NDArray[np.uint8], codec: Codec, quality: int) -> bytes:
     """An RGB picture as a file of this kind."""
+    if codec == "i420":
+        return i420_of(picture_HWC).tobytes()
     bgr_HWC = cv2.cvtColor(picture_HWC, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(_SUFFIXES[codec], bgr_HWC, [_PARAMETERS[codec], quality])
     if not done:

@@ -12,11 +12,15 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vividhead.audit.inspect.guard import HEADERS, Access, name_of, without_token
+from vividhead.flashhead.wire import MAX_PORTRAIT_BYTES
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+RTC_PATH = "/rtc/offer"
+MOST_OFFER_BYTES = MAX_PORTRAIT_BYTES * 4 // 3 + (1 << 16)
+"""An offer, and a portrait in base64."""
 COOKIE = "vividhead_serve_token"
 OPEN_PATHS = ("/healthz", "/readyz")
 """For those who watch the server: they tell nothing worth a token."""
@@ -60,7 +64,13 @@ class Guard:
         if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
             return PlainTextResponse("This page may not use this server.", 403)
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("Nothing is changed by requests.", 405)
+            if scope["method"] != "POST" or asked.url.path != RTC_PATH:
+                return PlainTextResponse("Nothing is changed by requests.", 405)
+            if asked.headers.get("content-type", "").split(";")[0] != "application/json":
+                return PlainTextResponse("JSON is expected.", 415)  # no other page can send that unasked
+            length = asked.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > MOST_OFFER_BYTES:
+                return PlainTextResponse(f"At most {MOST_OFFER_BYTES} bytes, with their length.", 413)
         if asked.url.path in OPEN_PATHS:
             return None
         return without_token(asked, self._access, COOKIE, "serve", by_address=scope["type"] == "http")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 from vividhead.errors import VividHeadError
@@ -67,9 +68,10 @@ class Lobby:
             "random_weights": model.random_weights,
             "fps": GRID_FPS,
             "rate_hz": SAMPLE_RATE_HZ,
-            "side_px": model.config.stream.side_px,
+            "side_px": self.side_px,
             "chunk_pictures": model.config.new_frames,
             "video": list(CODECS),
+            "webrtc": find_spec("aiortc") is not None,
             "portraits": list(self.portraits.named),
             "uploads": serving.uploads,
             "consent": serving.require_consent,
@@ -119,10 +121,16 @@ class Lobby:
             raise RefusedError("failed", "the server cannot write its audit log") from fault
         self._sessions[session.key] = session
 
-    def resumed(self, key: str, client: str) -> Session:
-        """The session whose connection broke. Raises RefusedError."""
+    @property
+    def side_px(self) -> int:
+        """Of the pictures."""
+        return self._model.config.stream.side_px
+
+    def resumed(self, key: str, client: str, *, by_rtc: bool = False) -> Session:
+        """The session whose connection broke, and was of the same kind. Raises RefusedError."""
         session = self._sessions.get(key)
-        if session is None or session.closed or session.client != client:
+        known = session is not None and session.client == client and (session.codec == "i420") == by_rtc
+        if session is None or session.closed or not known:
             raise RefusedError("gone", "there is no such stream any more: start anew")
         if session.attached:
             raise RefusedError("in_use", "another connection listens to this stream", 1.0)

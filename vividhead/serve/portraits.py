@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.errors import MediaError
+from vividhead.faces import hushed
 from vividhead.flashhead.generate.portrait import PortraitError, prepare_portrait
 from vividhead.media.still import decode_still
 
@@ -65,8 +66,17 @@ class Portraits:
             picture_HWC = decode_still(data, self._max_pixels)
         except MediaError as fault:
             raise PortraitError(fault.code, f"the picture cannot be the portrait: {fault.detail}") from fault
-        found = Prepared(prepare_portrait(picture_HWC, self._side_px), digest)
+        found = Prepared(self._cropped(picture_HWC), digest)
         self._known[digest] = found
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return found
+
+    def _cropped(self, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The face, without what MediaPipe says of itself each time, also where the picture is refused."""
+        with hushed(others_pass=True):
+            try:
+                return prepare_portrait(picture_HWC, self._side_px)
+            except PortraitError as fault:
+                refused = fault
+        raise refused

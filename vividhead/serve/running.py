@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from vividhead.audit.inspect.guard import LOOPBACK_NAMES, Access, is_loopback
 from vividhead.errors import VividHeadError
-from vividhead.faces import hushed
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.wire import MAX_PORTRAIT_BYTES, UP_BYTES
 from vividhead.serve.app import make_app
@@ -45,8 +44,7 @@ def make_lobby(model: "FlashHead", serving: Serving, say: Callable[[str], None])
     say(f"{model.config.name}: {holds} streams{wanted}; a chunk takes {chunk_s * 1000:.0f} ms")
     portraits = Portraits(model.config.stream.side_px, serving.portrait_pixels)
     try:
-        with hushed():
-            portraits.read(serving.portraits)
+        portraits.read(serving.portraits)
     except VividHeadError:
         portraits.close()
         raise

@@ -17,7 +17,17 @@ from vividhead.audit.decisions import DecisionWriter, decision_rows
 from vividhead.audit.verdicts import PASSED, ROWS_AT_ONCE, ScoreColumns, rule_kinds, verdicts_of
 from vividhead.cascade import in_cost_order
 from vividhead.dataset import note_run
-from vividhead.manifest import CLIPS, MANIFEST, MEASUREMENTS, MEMBERS, SEGMENTS, SOURCES, Column, schema
+from vividhead.manifest import (
+    CLIPS,
+    MANIFEST,
+    MEASUREMENTS,
+    MEMBERS,
+    ROWS_OF_A_GROUP,
+    SEGMENTS,
+    SOURCES,
+    Column,
+    schema,
+)
 from vividhead.pipeline import Pipeline, load_pipeline
 from vividhead.policy import Policy, load_policy
 from vividhead.records import GRID_FPS
@@ -41,6 +51,7 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "audio_quality.snr_db": ("normal", 28, 9),
     "audio_quality.bandwidth_hz": ("normal", 6800, 900),
     "audio_quality.flat_top_fraction": ("beta", 0.3, 60),
+    "audio_quality.music_fraction": ("beta", 0.4, 8),
     "audio_quality.decay_s": ("lognormal", 0.35, 0.4),
     "background.moving_fraction": ("beta", 0.6, 6),
     "background.moving_fraction_p95": ("beta", 0.8, 4),
@@ -63,7 +74,11 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "jump_cut.largest_jump": ("lognormal", 1.6, 0.2),
     "jump_cut.at_s": ("lognormal", 3, 0.7),
     "identity.worst_similarity_to_medoid": ("normal", 0.68, 0.11),
+    "identity.worst_pair_similarity": ("normal", 0.62, 0.11),
     "identity.drift_start_to_end": ("lognormal", 0.16, 0.5),
+    "identity.drift_per_minute": ("lognormal", 0.4, 0.8),
+    "identity.largest_step": ("lognormal", 0.27, 0.3),
+    "identity.switch_at_s": ("lognormal", 3, 0.7),
     "lip_sync.offset_ms": ("normal", 0, 55),
     "lip_sync.confidence": ("beta", 2.2, 0.7),
     "lip_sync.peak": ("normal", 0.5, 0.2),
@@ -123,7 +138,7 @@ def _write(path: Path, columns: tuple[Column, ...], data: Mapping[str, Any], len
     table = pa.table([a.cast(f.type) for a, f in zip(arrays, wanted, strict=True)], schema=wanted)
     path.parent.mkdir(parents=True, exist_ok=True)
     repeated = [f.name for f in wanted if f.type == pa.string() and f.name not in ALL_DIFFERENT]
-    pa.parquet.write_table(table, path, compression="zstd", use_dictionary=repeated)
+    pa.parquet.write_table(table, path, compression="zstd", use_dictionary=repeated, row_group_size=ROWS_OF_A_GROUP)
     return table
 
 
@@ -238,12 +253,15 @@ def _measurements(
     drawn = {field: np.round(_scattered(f"{score}.{field}", count, rng), 6) for field in cls.fields}
     values = {field: np.clip(drawn[field], about.low, about.high) for field, about in cls.fields.items()}
     nulls = dict.fromkeys(values, null_N)
-    unsure_N = np.zeros(count, np.bool_)
+    unsure_N, why = np.zeros(count, np.bool_), ("", "")
     if score == "lip_sync":
-        unsure_N = ~null_N & (values["confidence"] < 0.5)
-        nulls["offset_ms"] = null_N | unsure_N
+        unsure_N, why = ~null_N & (values["confidence"] < 0.5), ("offset_ms", "low_confidence")
+    if score == "identity":
+        unsure_N, why = ~null_N & (values["largest_step"] < 0.5), ("switch_at_s", "no_switch")
+    if why[0]:
+        nulls[why[0]] = null_N | unsure_N
     offsets = np.concatenate([[0], np.cumsum(unsure_N)]).astype(np.int32)
-    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in ("offset_ms", "low_confidence")]
+    said = [pa.array([text] * int(unsure_N.sum()), pa.string()) for text in why]
     nothing, status = pa.array(np.zeros(count, np.int8)), pa.array(status_N)
     data = {
         "clip_id": clips["clip_id"],

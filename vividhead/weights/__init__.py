@@ -6,12 +6,22 @@ find_file(name, file)             the same in the weights folder, where the tens
 missing_weights(name, path)       the error for a file that is not there, the same everywhere
 refused_weights(name, path, why)  the error for one that is there and is another
 digest(path)                      the sha256 for manifests and metadata
+licence_line(model)               its licence, and whether commercial use is allowed
 fingerprint(name, path)           file, sha256 and licence in one line, for what is measured with it
 """
 
 from vividhead.weights.fetched import digest
 from vividhead.weights.files import File, Licence, Model
-from vividhead.weights.folder import check_file, find_file, fingerprint, home, locate, missing_weights, refused_weights
+from vividhead.weights.folder import (
+    check_file,
+    find_file,
+    fingerprint,
+    home,
+    licence_line,
+    locate,
+    missing_weights,
+    refused_weights,
+)
 from vividhead.weights.registry import MODELS, model
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "find_file",
     "fingerprint",
     "home",
+    "licence_line",
     "locate",
     "missing_weights",
     "model",

@@ -159,7 +159,7 @@ MODELS = (
             note="non-commercial research only (the code is MIT, the models are not);"
             " see https://github.com/deepinsight/insightface",
         ),
-        used_by=("planned: identity backend insightface, attributes",),
+        used_by=("score identity_arcface", "score attributes"),
         archive=File(
             name="buffalo_l.zip",
             address="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",

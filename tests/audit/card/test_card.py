@@ -80,6 +80,21 @@ def test_digests_are_those_of_the_files(dataset: Path) -> None:
         assert about["contentSize"] == f"{len(data)} B"
 
 
+def test_models_that_are_not_free_for_every_use_are_named(dataset: Path) -> None:
+    import pyarrow as pa
+
+    assert "Not free for every use" not in write_card(dataset)[0].read_text()
+    path = dataset / "measurements" / "identity" / "measurements.parquet"
+    table = read(path)
+    told = "w600k_r50.onnx/0123456789abcdef (licence InsightFace models (NON-COMMERCIAL use only))"
+    at = table.schema.get_field_index("fingerprint")
+    table = table.set_column(at, table.schema.field(at), pa.array([told] * len(table), pa.string()))
+    path.write_bytes(parquet(table))
+    text = write_card(dataset)[0].read_text()
+    assert "**identity: InsightFace models (NON-COMMERCIAL use only)**." in text
+    assert "| mediapipe | Apache-2.0 (commercial use allowed) |" in text
+
+
 def test_one_known_licence_stands_in_the_front_matter(dataset: Path) -> None:
     with_terms(dataset, "CC BY 4.0", "de")
     readme, _ = write_card(dataset, 'Nine: "talks"\n# of')

@@ -1,5 +1,6 @@
 """A portrait and a recording in, a film out: `vividhead generate`, with a model that nobody trained."""
 
+import hashlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from skimage import data
 
 from vividhead.cli import flashhead, main
+from vividhead.flashhead.claims import read_manifest
 from vividhead.flashhead.generate.talk_file import read_provenance
 from vividhead.media import all_sound
 from vividhead.testing import write_video
@@ -49,8 +51,10 @@ def test_nano_makes_a_film_that_plays_with_the_sound_in_its_place(
     assert len(pictures) == 31
     assert {picture.shape for picture in pictures} == {(128, 128, 3)}
     assert onsets_s(np.concatenate(list(all_sound(out)))) == [pytest.approx(0.4, abs=0.01)]
-    made = read_provenance(out)
+    made, signed = read_provenance(out), read_manifest(out)
     assert made is not None
+    assert signed.state == "holds" and signed.claims["portrait_sha256"] == made.portrait_sha256
+    assert made.portrait_sha256 == hashlib.sha256(portrait.read_bytes()).hexdigest()
     assert (made.model, made.seed, made.random_weights, made.checkpoint_sha256) == ("nano", 7, True, None)
 
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from vividhead.audit.card.figures import SKEWED, CardFigures
-from vividhead.audit.licences import licences_of
 from vividhead.audit.page import duration, percent
+from vividhead.licences import EVERY_RUN, is_free, licences_of
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ
 
 MARK = "<!-- written by `vividhead card`; written over when it is run again -->"
@@ -143,6 +143,8 @@ def _made(f: CardFigures) -> str:
         for rule in f.policy.rules
     ]
     models = [(m.score, str(m.version), m.fingerprint or "computed", licences_of(m.fingerprint)) for m in f.models]
+    bound = [f"**{score}: {licence}**" for score, _, _, licence in dict.fromkeys(models) if not is_free(licence)]
+    others = _table(("also took part", "its licence"), _others(f))
     return (
         f"By VividHead {_text(f.run['versions']['vividhead'])}, pipeline `{_code(f.run['pipeline']['name'])}` (digest "
         f"`{f.run['pipeline']['digest']}`), filters `{_code(f.policy.name)}` (digest `{f.policy.digest}`); both "
@@ -150,7 +152,16 @@ def _made(f: CardFigures) -> str:
         + _table(("kept where", "at least", "at most", "because"), rules)
         + "\n\nMeasured by:\n\n"
         + _table(("score", "version", "model", "its licence"), dict.fromkeys(models))
+        + (f"\n\n{others}" if _others(f) else "")
+        + (f"\n\nNot free for every use are the models of {', '.join(bound)}." if bound else "")
     )
+
+
+def _others(f: CardFigures) -> list[tuple[str, str]]:
+    """Models that made the candidates, where run.toml names them: those of older versions do not."""
+    named: dict[str, str] = f.run.get("models", {})
+    parts = [named[use].partition(": ") for use in EVERY_RUN if use in named]
+    return [(name, licence) for name, _, licence in parts]
 
 
 def _flow(f: CardFigures) -> str:

@@ -7,12 +7,12 @@ from importlib.resources import files
 from typing import Any
 
 from vividhead.audit.flow import Flow
-from vividhead.audit.licences import licences_of
 from vividhead.audit.page import Cell, Head, bar, duration, number, percent, table
 from vividhead.audit.report.charts import HATCH, Step, flow_svg, histogram_svg
 from vividhead.audit.report.figures import Attribute, Histogram, Model
 from vividhead.audit.report.pace import Pace
 from vividhead.audit.report.stills import Still
+from vividhead.licences import licences_of
 from vividhead.policy import Policy
 
 MOST_LOSSES = 5

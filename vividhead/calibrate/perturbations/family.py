@@ -78,12 +78,19 @@ class Truth:
     field: str
     """`score.field`."""
     of_level: Callable[[float], float]
-    compared: Literal["to_zero", "plus_untouched", "times_untouched"]
-    """The value itself, or what is added to the untouched clip's reading, or what that is multiplied by."""
+    compared: Literal["to_zero", "times_duration", "plus_untouched", "times_untouched"]
+    """The value itself, or in lengths of the clip, or what is added to the untouched clip's reading, or what that is
+    multiplied by."""
 
-    def expected(self, level: float, untouched: float) -> float:
-        """The reading to expect, where the untouched clip reads `untouched`."""
+    def needs_untouched(self) -> bool:
+        """Is there no truth without the untouched clip's reading?"""
+        return self.compared in ("plus_untouched", "times_untouched")
+
+    def expected(self, level: float, untouched: float, seconds: float) -> float:
+        """The reading to expect of a clip of so many seconds, where the untouched clip reads `untouched`."""
         value = self.of_level(level)
+        if self.compared == "times_duration":
+            return value * seconds
         if self.compared == "plus_untouched":
             return untouched + value
         return untouched * value if self.compared == "times_untouched" else value

@@ -103,13 +103,13 @@ VOICE = ("lip_sync.confidence", "speech.speech_fraction")
 FAMILIES = (
     Family(
         name="music", meaning="music under the voice, so much louder than it", unit="dB", levels=(-20, -10, 0, 10),
-        harmful=(0, 10), concerns=("audio_quality.snr_db",), changes="sound",
+        harmful=(0, 10), concerns=("audio_quality.snr_db", "audio_quality.music_fraction"), changes="sound",
         make=with_music, watches=VOICE,
     ),
     Family(
         name="sound_noise", meaning="noise under the voice, so much louder than it", unit="dB",
         levels=(-20, -10, 0, 10), harmful=(0, 10), concerns=("audio_quality.snr_db",), changes="sound",
-        make=with_noise, watches=VOICE,
+        make=with_noise, watches=(*VOICE, "audio_quality.music_fraction"),
     ),
     Family(
         name="second_voice", meaning="another voice with the talker's, so much louder than it", unit="dB",

@@ -27,6 +27,7 @@ from vividhead.flashhead.generate.talk import provenance_of, spoken
 from vividhead.flashhead.generate.talk_file import TalkFile
 from vividhead.flashhead.held_out import held_out
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.signing import own_signer_if_any
 from vividhead.flashhead.training_options import Data
 from vividhead.loader.checks import check_side, packed_side_px
 from vividhead.loader.folder import Folder
@@ -151,7 +152,7 @@ def generate(
     order = [held[(which + 1 + k) % len(held)] for k in range(len(held))]
     stream = Engine(model, teacher=teacher).open(clips.portrait_HWC(held[which], side), seed, as_it_is=True)
     meter, done = BoundaryMeter(), 0
-    with TalkFile(path, side, provenance_of(model, seed, teacher)) as film:
+    with TalkFile(path, side, provenance_of(model, seed, teacher), own_signer_if_any()) as film:
         for chunk in spoken(stream, clips.in_turns(order, n_samples)):
             film.add(chunk.frames_THWC, chunk.pcm_S)
             meter.add(chunk.frames_THWC)

@@ -1,9 +1,10 @@
 """A portrait and a recording to a talking-head file: the engine with one stream and no hurry."""
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vividhead.flashhead.generate.speech import speech_blocks
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.generate.talk_file import Provenance, TalkFile
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.signing import Signer
 from vividhead.flashhead.watermark import all_marked
 from vividhead.media import declared_sound_s
 from vividhead.records import GRID_FPS
@@ -54,21 +56,24 @@ def talk(
     told: Told = lambda done, total, fps: None,
     *,
     teacher: bool = False,
+    signer: Signer | None = None,
 ) -> Talk:
     """Write `out`, an mp4 in which the portrait speaks the recording; pictures and sound are exactly as long.
 
     Sound is read and pictures are written as they come: memory does not grow with the length. A file of that name is
-    replaced when the new one is whole. `teacher`: see `Engine`. Raises PortraitError, SpeechError or StorageError.
+    replaced when the new one is whole. `teacher`: see `Engine`; `signer` signs how the file was made. Raises
+    PortraitError, SpeechError or StorageError.
     """
     side = model.config.stream.side_px
     face_HWC = _quietly_prepared(portrait, side)
+    provenance = replace(provenance_of(model, seed, teacher), portrait_sha256=_digest_of(portrait))
     blocks = speech_blocks(audio)
     first = next(blocks)  # what cannot be read is refused before anything is written
     length_s = declared_sound_s(audio)
     total = None if length_s is None else math.ceil(length_s * GRID_FPS)
     began, n_frames = time.monotonic(), 0
     stream = Engine(model, teacher=teacher).open(face_HWC, seed, as_it_is=True)
-    with TalkFile(out, side, provenance_of(model, seed, teacher)) as film:
+    with TalkFile(out, side, provenance, signer) as film:
         for chunk in spoken(stream, chain([first], blocks)):
             film.add(all_marked(chunk.frames_THWC), chunk.pcm_S)
             n_frames += len(chunk.frames_THWC)
@@ -84,6 +89,11 @@ def _quietly_prepared(portrait: Path, side_px: int) -> Picture:
         except PortraitError as fault:
             refused = fault
     raise refused
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def provenance_of(model: FlashHead, seed: int, teacher: bool = False) -> Provenance:

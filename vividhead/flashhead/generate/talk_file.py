@@ -13,16 +13,17 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.errors import StorageError, UsageError, VividHeadError
+from vividhead.flashhead.signing import Signer
 from vividhead.media.encode import EncodeOptions
 from vividhead.media.talk import TalkWriter, tags_of
 from vividhead.pipeline import Pack
@@ -44,6 +45,8 @@ class Provenance:
     """The weights were drawn, not learnt: a trial of speed, whose pictures mean nothing."""
     teacher: bool = False
     """Made by the twenty guided steps of a model that is not distilled yet, not by the few of a finished one."""
+    portrait_sha256: str | None = None
+    """Digest of the portrait's file; None where there was none, as for a dataset's clips."""
 
     def __post_init__(self) -> None:
         """A checkpoint has a digest, random weights have none."""
@@ -64,7 +67,12 @@ class Provenance:
             "random_weights": str(self.random_weights).lower(),
             "teacher": str(self.teacher).lower(),
             "vividhead_version": version("vividhead"),
+            **({} if self.portrait_sha256 is None else {"portrait_sha256": self.portrait_sha256}),
         }
+
+    def claims(self) -> dict[str, Any]:
+        """What is signed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _named(self) -> str:
         return f"checkpoint {(self.checkpoint_sha256 or '')[:16]}"
@@ -80,6 +88,7 @@ def read_provenance(path: str | Path) -> Provenance | None:
         return Provenance(
             model=tags["model"], checkpoint_sha256=None if digest == "none" else digest, seed=int(tags["seed"]),
             random_weights=tags["random_weights"] == "true", teacher=tags.get("teacher") == "true",
+            portrait_sha256=tags.get("portrait_sha256"),
         )  # fmt: skip
     except (KeyError, ValueError, UsageError):
         return None
@@ -101,12 +110,15 @@ class TalkFile:
     Pictures and sound are exactly as long: n frames, n × 40 ms, n × 640 samples. A file of that name is replaced.
     """
 
-    def __init__(self, path: str | Path, side_px: int, provenance: Provenance) -> None:
-        """Take the place, the side of the square pictures, and what they are made by; nothing is written yet."""
+    def __init__(self, path: str | Path, side_px: int, provenance: Provenance, signer: Signer | None = None) -> None:
+        """Take the place, the side of the square pictures, what they are made by, and who signs that, if anybody.
+
+        Nothing is written yet.
+        """
         self.path = place_for(path)
         if side_px % 2 or side_px <= 0:
             raise UsageError(f"pictures of {side_px} px: the side must be even")
-        self._side_px, self._provenance = side_px, provenance
+        self._side_px, self._provenance, self._signer = side_px, provenance, signer
         self._part = self.path.with_name(f".{self.path.stem[:40]}.{secrets.token_hex(4)}.part")
         self._writer: TalkWriter | None = None
 
@@ -156,12 +168,23 @@ class TalkFile:
                     raise VividHeadError(f"{self.path} was not written: nothing was generated")
                 with self._storage():
                     self._writer.finish()
+                    self._sign()
                     _sync(self._part)
                     self._part.replace(self.path)
         finally:
             self._writer.abandon()
             with contextlib.suppress(OSError):
                 self._part.unlink()
+
+    def _sign(self) -> None:
+        if self._signer is None:
+            return
+        signed = self._part.with_suffix(".signed")
+        try:
+            self._signer.sign(self._part, signed, self._provenance.claims())
+            signed.replace(self._part)
+        finally:
+            signed.unlink(missing_ok=True)
 
     @contextmanager
     def _storage(self) -> Iterator[None]:

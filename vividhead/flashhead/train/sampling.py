@@ -12,6 +12,7 @@ from vividhead.flashhead.model.audio_encoders import AudioEncoder
 from vividhead.flashhead.model.codecs import VideoCodec
 from vividhead.flashhead.model.dit import Dit
 from vividhead.flashhead.model.flashhead import FlashHead
+from vividhead.flashhead.signing import own_signer_if_any
 from vividhead.ledger import storage_error
 from vividhead.loader import ShardDataset
 
@@ -35,7 +36,7 @@ def sample_video(
     except OSError as fault:
         raise storage_error(fault, path) from fault
     stream = Engine(model, graphs=False).open(sample.reference_HWC.numpy(), SEED, as_it_is=True)
-    with TalkFile(path, dit.config.stream.side_px, provenance_of(model, SEED)) as film:
+    with TalkFile(path, dit.config.stream.side_px, provenance_of(model, SEED), own_signer_if_any()) as film:
         for chunk in spoken(stream, [sample.audio_KS[0].numpy()]):
             film.add(chunk.frames_THWC, chunk.pcm_S)
 
