@@ -29,6 +29,7 @@ LAYERS = {
     5.6: "stages contain fit_lip_sync",
     6: "run_local shard_set",
     6.2: "run_ray publish progress standing",
+    6.3: "metrics",
     6.4: "main_job view reproduce",
     6.6: "loader",
     6.8: "schemas",

@@ -11,7 +11,7 @@ from vividhead.records import GRID_FPS
 
 if TYPE_CHECKING:
     from vividhead.chain import Chain, Failure, Unit
-    from vividhead.contain import Fault
+    from vividhead.contain import Fault, Outcome, Spent
 
 LINE_EVERY_S = 10.0
 
@@ -43,6 +43,9 @@ class Progress:
 
     def fault(self, unit: "Unit", fault: "Fault", attempt: int) -> None:
         """An attempt went wrong and may be repeated."""
+
+    def told(self, unit: "Unit", outcome: "Outcome", spent: "Spent") -> None:
+        """An attempt has ended, and cost so much; what becomes of it is said next."""
 
 
 class _Tally(Progress):

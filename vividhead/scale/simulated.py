@@ -30,7 +30,7 @@ from vividhead.track import Look
 ENTRY = "vividhead.scale.simulated:run_unit"
 SOURCE_S = 600
 CLIPS_OF_A_SOURCE = 50
-OUT_OF_SYNC = 0.58
+OUT_OF_SYNC = 0.69
 """Share of clips whose sound is another's: with the other rules of `talking-head`, about 11 % are kept."""
 LOOK_EVERY_FRAMES = 8
 SIDE_PX = 448
