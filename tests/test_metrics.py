@@ -13,6 +13,7 @@ from hand_made import Written, make_clip, make_source, rows_of
 from vividhead.chain import Failure, Unit, pack_key
 from vividhead.contain import Fault, Spent
 from vividhead.errors import UsageError
+from vividhead.ledger import Ledger
 from vividhead.metrics import HELP, Meter, core_hours, served
 from vividhead.progress import Progress
 
@@ -85,9 +86,10 @@ def test_what_was_spent_is_kept_beside_the_commits_and_summed_over_runs(
 ) -> None:
     (kept,) = (tmp_path / "ledger" / "spent").iterdir()
     assert core_hours(tmp_path) == 4.5 / 3600
-    (kept.parent / "another-run.json").write_bytes(kept.read_bytes())
+    (kept.parent / "another-run.jsonl").write_bytes(kept.read_bytes())
     assert core_hours(tmp_path) == 9 / 3600
     assert core_hours(tmp_path / "elsewhere") is None
+    assert Ledger(tmp_path).keys("spent") == [], "no commit"
 
 
 def test_a_port_answers_with_the_metrics_and_nothing_else(told: tuple[Meter, io.StringIO]) -> None:

@@ -145,8 +145,8 @@ class Meter(Progress):
         names = ("attempts_total", "attempt_seconds_total", "attempt_cpu_seconds_total")
         totals = {name: sum(self._values[name].values()) for name in names}
         if totals["attempts_total"]:
-            path = self._dataset / "ledger" / "spent" / f"{self.run_id}.json"
-            write_atomically(path, json.dumps(totals, sort_keys=True).encode())
+            path = self._dataset / "ledger" / "spent" / f"{self.run_id}.jsonl"  # .json would be a commit
+            write_atomically(path, json.dumps(totals, sort_keys=True).encode() + b"\n")
 
     def _say(self, event: str, **about: Any) -> None:
         if self._log is not None:
@@ -188,5 +188,5 @@ def served(meter: Meter, port: int) -> Iterator[int]:
 
 def core_hours(dataset: Path) -> float | None:
     """CPU hours of all runs that worked on the dataset; None where none was noted."""
-    found = [json.loads(path.read_bytes()) for path in (dataset / "ledger" / "spent").glob("*.json")]
+    found = [json.loads(path.read_bytes()) for path in (dataset / "ledger" / "spent").glob("*.jsonl")]
     return sum(spent["attempt_cpu_seconds_total"] for spent in found) / 3600 if found else None

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vividhead.at_work import STAGES
 from vividhead.errors import VividHeadError
+from vividhead.ledger import Ledger
 from vividhead.scale.simulated import CLIPS_OF_A_SOURCE, SOURCE_S
 
 GOALS = {"peak_mb": 2048, "commits_per_s": 500, "resume_s": 60, "tables_s": 180}
@@ -32,7 +34,7 @@ def bench_scale(
         note("again, to the end")
         second = _run(footage, dataset, on, workers, die_after=0)
         kept = _rows(dataset / "manifest.parquet")
-        commits = {stage.name: sum(1 for _ in stage.glob("*.json")) for stage in (dataset / "ledger").iterdir()}
+        commits = {stage: len(Ledger(dataset).keys(stage)) for stage in STAGES}
     return {
         "hours": hours, "sources": count, "candidates": count * CLIPS_OF_A_SOURCE, "kept": kept, "on": on,
         "workers": workers, "commits": commits, **_figures(first, second),
