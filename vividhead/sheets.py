@@ -18,7 +18,7 @@ from vividhead.manifest import Column, schema, table
 if TYPE_CHECKING:
     import pyarrow
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 2048
 ROW_GROUP = 1024 * 1024
 """Parquet's own default, which decides the bytes of a table with more rows."""
 
