@@ -13,9 +13,25 @@ from vividhead.backends.syncnet import SyncNet
 from vividhead.backends.weights_file import COUNTER
 from vividhead.weights import model
 
+WHISPER_DIMS = {
+    "n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 64, "n_audio_head": 1, "n_audio_layer": 1, "n_vocab": 51865,
+    "n_text_ctx": 24, "n_text_state": 64, "n_text_head": 1, "n_text_layer": 1,
+}  # fmt: skip
+"""The published layout, narrower, of fewer layers and shorter sentences: random ones would go on to the limit."""
+
+
+def tiny_whisper() -> nn.Module:
+    from whisper.model import ModelDimensions, Whisper
+
+    with torch.device("cpu"):  # it knows no meta tensors
+        made: nn.Module = Whisper(ModelDimensions(**WHISPER_DIMS))
+    return made
+
+
 MAKERS: dict[tuple[str, str], Callable[[], nn.Module]] = {
     ("syncnet", "syncnet_v2.model"): SyncNet,
     ("light-asd", "finetuning_TalkSet.model"): LightAsd,
+    ("whisper-small", "small.pt"): tiny_whisper,
 }
 """(model, file) as scores need them → the network."""
 

@@ -73,7 +73,11 @@ def test_every_schema_is_one(name: str) -> None:
 def test_every_score_has_a_schema_with_its_fields_and_their_ranges() -> None:
     for score in score_names():
         properties = schemas()[f"measurements.{score}.schema.json"]["properties"]
-        assert list(properties) == [*(c.name for c in MEASUREMENTS), *score_class(score).fields]
+        assert list(properties) == [
+            *(c.name for c in MEASUREMENTS),
+            *score_class(score).fields,
+            *score_class(score).texts,
+        ]
         assert set(schemas()["manifest.schema.json"]["properties"]) >= {
             f"{score}.{field}" for field in score_class(score).fields
         }

@@ -9,9 +9,9 @@ from vividhead import lip_audio
 from vividhead.errors import UsageError
 from vividhead.fit_lip_sync.__main__ import main
 from vividhead.fit_lip_sync.coefficients import fit_map, frontal_still_points
-from vividhead.fit_lip_sync.held_out import fit
+from vividhead.fit_lip_sync.held_out import Trial, fit, fit_confidence, held_out_maps
 from vividhead.fit_lip_sync.talks import Prepared, Talk, read_talks
-from vividhead.lip_audio import LIPS_P, STILL_LEFT, STILL_MIDLINE, STILL_P, STILL_RIGHT, LipAudioMap
+from vividhead.lip_audio import LIPS_P, STILL_LEFT, STILL_MIDLINE, STILL_P, STILL_RIGHT, LagReading, LipAudioMap
 from vividhead.scores.lip_sync import MAP
 
 SECONDS = 8
@@ -95,6 +95,22 @@ def test_the_figures_are_of_speakers_held_out_and_travel_with_the_map(
     new, other = toy_talk(17), toy_talk(18)
     assert lip_audio.read_lag(map_, new.landmarks_TNC, new.audio_S).confidence > 0.9
     assert lip_audio.read_lag(map_, new.landmarks_TNC, other.audio_S).confidence < 0.5
+
+
+def trial(speaker: int, own_peak: float, wrong_peak: float) -> Trial:
+    """Three seconds of a toy whose voice is read with these peaks, its lag always right."""
+    true = {shift: LagReading(float(shift), own_peak, 0.0) for shift in (0, -12, -6, 6, 12)}
+    return Trial(
+        talk=toy_talk(speaker), window_s=3, used_frames=75, true=true, wrong=[LagReading(5.0, wrong_peak, 0.0)] * 10
+    )
+
+
+def test_a_speaker_s_confidence_is_judged_by_what_the_others_taught(toy_map: LipAudioMap) -> None:
+    others = [trial(1, 0.6, 0.2), trial(2, 0.5, 0.1)]
+    easy, hard = (held_out_maps([trial(0, *peaks), *others], toy_map) for peaks in ((0.9, 0.0), (0.1, 0.6)))
+    np.testing.assert_array_equal(easy["toy0"].confidence, hard["toy0"].confidence)
+    np.testing.assert_array_equal(easy["toy0"].confidence, fit_confidence(others))
+    assert not np.allclose(easy["toy1"].confidence, hard["toy1"].confidence)
 
 
 def test_one_speaker_alone_cannot_be_held_out() -> None:

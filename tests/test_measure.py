@@ -49,9 +49,9 @@ class Studio:
     cut: int = 0
     """Faces cut out of pictures."""
 
-    def cut_face(self, picture: Planes, box: Box) -> FaceCrop:
+    def cut_face(self, picture: Planes, box: Box, frame: int) -> FaceCrop:
         self.cut += 1
-        return cut_face(picture, box)
+        return cut_face(picture, box, frame)
 
     def pictures(
         self, path: Path, source: object, start: int, end: int, gap_s: float, log: DecodeLog | None = None

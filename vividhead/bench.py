@@ -39,7 +39,9 @@ GOALS = {"rejected at scan": 0.5, "rejected after decode": 2.0, "kept": 10.0}
 
 
 @dataclass(slots=True)
-class _File:
+class File:
+    """One file: what a plain decode of it costs, each stage, and what becomes of it."""
+
     name: str
     duration_s: float
     plain_s: float
@@ -62,23 +64,24 @@ def bench_curate(footage: str, filters: str, minutes: float | None = None) -> di
     """
     pipeline = load_pipeline()
     policy = load_policy(filters, pipeline.measure.scores)
-    files: list[_File] = []
+    files: list[File] = []
     with tempfile.TemporaryDirectory(prefix="vividhead-bench-") as scratch, hushed():
         job = Job(dataset=f"{scratch}/dataset", pipeline=pipeline, policy=policy)
         ledger = Ledger(Path(job.dataset))
-        _warm([Path(entry.uri) for entry in find(footage)], job, Path(scratch))
+        warm_up([Path(entry.uri) for entry in find(footage)], job, Path(scratch))
         for path in _looped(footage, Path(scratch), minutes):
             try:
-                plain_s = _plain_decode_s(path)
+                plain_s = plain_decode_s(path)
             except MediaError:
                 continue
-            files.append(_one(path, plain_s, job, ledger))
+            files.append(costs_of(path, plain_s, job, ledger))
     if not files:
         raise VividHeadError(f"{footage}: nothing there that ffmpeg can decode")
     return _figures(files)
 
 
-def _plain_decode_s(path: Path) -> float:
+def plain_decode_s(path: Path) -> float:
+    """CPU seconds of a plain decode, the median of a few where one is short. Raises MediaError."""
     first = plain_decode_cpu_s(path)
     if first >= LONG_UNIT_S:
         return first
@@ -97,18 +100,19 @@ def _looped(footage: str, scratch: Path, minutes: float | None) -> Iterator[Path
             yield longer
 
 
-def _warm(paths: list[Path], job: Job, scratch: Path) -> None:
+def warm_up(paths: list[Path], job: Job, scratch: Path) -> None:
     """Load every model, on the first file that gets that far, before any clock starts."""
     warm = Job(dataset=str(scratch / "warm"), pipeline=job.pipeline, policy=job.policy)
     for path in paths:
-        file = _one(path, 1.0, warm, Ledger(Path(warm.dataset)))
+        file = costs_of(path, 1.0, warm, Ledger(Path(warm.dataset)))
         if file.fate == "kept":
             return
 
 
-def _one(path: Path, plain_s: float, job: Job, ledger: Ledger) -> _File:
+def costs_of(path: Path, plain_s: float, job: Job, ledger: Ledger) -> File:
+    """Run every stage on one file, in this process, and time each."""
     chain = Chain(job, ledger, find(str(path)))
-    file = _File(path.name, 0.0, plain_s)
+    file = File(path.name, 0.0, plain_s)
     todo: list[Unit] = chain.ingest_units()
     settled = False
     while todo or not settled:
@@ -135,7 +139,7 @@ def _one(path: Path, plain_s: float, job: Job, ledger: Ledger) -> _File:
     return file
 
 
-def _figures(files: list[_File]) -> dict[str, Any]:
+def _figures(files: list[File]) -> dict[str, Any]:
     spent = sum(sum(f.stages_s.values()) for f in files)
     return {
         "files": [
@@ -153,7 +157,7 @@ def _figures(files: list[_File]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _means(files: list[_File]) -> dict[str, float]:
+def _means(files: list[File]) -> dict[str, float]:
     """Fate → mean cost in plain decodes."""
     groups = {fate: [f.ratio() for f in files if f.fate == fate] for fate in ("rejected at ingest", *GOALS)}
     return {fate: round(sum(ratios) / len(ratios), 2) for fate, ratios in groups.items() if ratios}

@@ -121,9 +121,15 @@ def measure_key(segment: Segment, pipeline: Pipeline) -> str:
     """Not of the policy nor of the scores: what they leave out is added by `more`."""
     digest = digest_of(
         scan_key(segment, pipeline), pipeline.track, pipeline.clips, pipeline.pack.side_px,
-        GEOMETRY_VERSION, STAGE_VERSION["measure"],
+        GEOMETRY_VERSION, STAGE_VERSION["measure"], *_how_measured(pipeline),
     )  # fmt: skip
     return f"{segment.segment_id}-{digest}"
+
+
+def _how_measured(pipeline: Pipeline) -> tuple[int, ...]:
+    """Options of scores that change their numbers, where such a score is taken and the option is not the usual one."""
+    every = pipeline.measure.syncnet_every_frames
+    return (every,) if every != 1 and "lip_sync_syncnet" in pipeline.measure.scores else ()
 
 
 def more_key(base: str, asked: Iterable[str]) -> str:
@@ -134,15 +140,21 @@ def more_key(base: str, asked: Iterable[str]) -> str:
 def pack_key(clip_id: str, pipeline: Pipeline) -> str:
     """Of the clip and how it is encoded."""
     p = pipeline.pack
-    keeping = [f"{n}:{score.score_class(n).version}" for n in sorted(pipeline.measure.scores) if keeps_arrays(n)]
+    keeping = [_made_by(name) for name in sorted(pipeline.measure.scores) if keeps_arrays(name)]
     digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"], *keeping)
     return f"{clip_id}-{digest}"
+
+
+def _made_by(name: str) -> str:
+    """Score, its version, and the fetched model behind it if there is one."""
+    parts = (name, str(score.score_class(name).version), score.model_in_use(name))
+    return ":".join(part for part in parts if part)
 
 
 def end_basis(job: Job) -> str:
     """Of all but a segment's own commits that decides whether it is through and what of it is kept."""
     options = job.pipeline.measure
-    versions = [f"{name}:{score.score_class(name).version}" for name in sorted(options.scores)]
+    versions = [_made_by(name) for name in sorted(options.scores)]
     orders = all_revoked(Path(job.dataset)).orders
     return digest_of(job.policy.digest, str(options.exhaustive), pack_key("", job.pipeline), *versions, *orders)
 
@@ -402,16 +414,22 @@ class Chain:
             if self.revoked.receipt_of(clip) is not None:
                 continue
             key = more_key(base, [policy.digest, *self._missing(state, clip.clip_id)])
-            failure = self._failure("more", key)
+            failure = self._failure("more", key) or self._in_vain(key)
             if failure is None:
                 return clip.clip_id, key
             state.clip_failures[clip.clip_id] = failure
         return None
 
     def _missing(self, state: SegmentState, clip_id: str) -> list[str]:
-        """The clip's scores that are not known by their present version."""
+        """The clip's scores that are not known by their present version and model."""
         names = [n for n in self.job.pipeline.measure.scores if not is_known(state.rows[clip_id].get(n))]
-        return [f"{clip_id}:{name}:{score.score_class(name).version}" for name in names]
+        return [f"{clip_id}:{_made_by(name)}" for name in names]
+
+    def _in_vain(self, key: str) -> Failure | None:
+        """A failure where all that was missing has been measured, and still is not known: it would go on for ever."""
+        if self.ledger.read("more", key) is None:
+            return None
+        return Failure("failed.model", "measured by another model file than this one: give all workers the same", True)
 
     def _kept(self, state: SegmentState) -> tuple[list[Clip], list[str]]:
         """Kept clips in the segment's order, and those still to be encoded; the state learns which cannot be."""

@@ -12,25 +12,44 @@ from numpy.typing import NDArray
 from vividhead.faces import FaceMesh
 from vividhead.media.decode import Planes, rgb_from_i420
 from vividhead.records import SAMPLES_PER_FRAME, Box, Clip
-from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, OtherFace
+from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, UNSCALED_EVERY, UNSCALED_MOST_PX, OtherFace
 
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """One frame's face crop as I420, and the square of the source picture it was cut from."""
+    """One frame's face crop as I420, and the square of the source picture it was cut from.
+
+    Of some frames also the luma in the face box as it was, not scaled.
+    """
 
     i420: NDArray[np.uint8]
     x0_px: int
     y0_px: int
     side_px: int
+    unscaled_HW: NDArray[np.uint8] | None = None
 
 
-def cut_face(picture: Planes, box: Box) -> FaceCrop:
-    """Cut the square of 1.8 face boxes around `box`, even-placed so that chroma stays aligned."""
+def cut_face(picture: Planes, box: Box, frame: int | None = None) -> FaceCrop:
+    """Cut the square of 1.8 face boxes around `box`, even-placed so that chroma stays aligned.
+
+    `frame`, of the source, decides whether the luma is kept unscaled, too: alike however often a clip is cut.
+    """
     side = max(8, round((box[3] - box[1]) * FACE_CROP_SCALE / 2) * 2)
     x0 = round(((box[0] + box[2]) - side) / 4) * 2
     y0 = round(((box[1] + box[3]) - side) / 4) * 2
-    return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side)
+    unscaled_HW = unscaled(picture.y_HW, box) if frame is not None and frame % UNSCALED_EVERY == 0 else None
+    return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side, unscaled_HW)
+
+
+def unscaled(luma_HW: NDArray[np.uint8], box: Box) -> NDArray[np.uint8] | None:
+    """What of the face box lies in the picture, its middle alone of a large one; None where that is next to nothing."""
+    height, width = luma_HW.shape
+    half = min(box[3] - box[1], UNSCALED_MOST_PX) / 2
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    rows = slice(max(0, round(y - half)), max(0, min(height, round(y + half))))
+    columns = slice(max(0, round(x - half)), max(0, min(width, round(x + half))))
+    inside_HW = luma_HW[rows, columns]
+    return inside_HW.copy() if min(inside_HW.shape) >= half else None
 
 
 def mesh_of(crops: Iterator[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -54,6 +73,7 @@ class BufferedClipMedia:
         sound: Callable[[int, int], NDArray[np.float32]],
         beat: Callable[[], None] = lambda: None,
         mesh: Callable[[Iterator[NDArray[np.uint8]]], NDArray[np.float32]] = mesh_of,
+        syncnet_every_frames: int = 1,
     ) -> None:
         """Take the clip's boxes, and ways to what is dear: its crops, its sound by (start, end) in source frames.
 
@@ -64,6 +84,7 @@ class BufferedClipMedia:
         self.detected_frames = detected_frames
         self.others = others
         self.speech_spans_s = speech_spans_s
+        self.syncnet_every_frames = syncnet_every_frames
         self.box_xyxy_px_T4 = np.array(boxes, np.float32)
         self._cut = faces
         self._crops: Sequence[FaceCrop] | None = None
@@ -110,3 +131,8 @@ class BufferedClipMedia:
         for frame in range(0, self.clip.n_frames, step):
             self._beat()
             yield frame, self.face_HWC(frame)
+
+    def unscaled_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for frame, face in enumerate(self._faces):
+            if face.unscaled_HW is not None:
+                yield frame, face.unscaled_HW

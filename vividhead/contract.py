@@ -10,14 +10,14 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vividhead.dataset import SCHEMA_VERSION, read_run
 from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, parquet, read
 from vividhead.schemas import TABLES, all_fields, schemas
-from vividhead.score import Field
+from vividhead.score import Field, score_class, score_names
 
 if TYPE_CHECKING:
     import pyarrow
@@ -75,14 +75,14 @@ def readme() -> str:
         parts.append(_section(file, meaning, columns))
     meaning = (
         "One file for each score; one row for each candidate clip that it was run on. These columns come first, then "
-        "one `double` for each field of the score:"
+        "one `double` for each field of the score, and one `string` for each of its texts:"
     )
     parts.append(_section("measurements/<score>/measurements.parquet", meaning, MEASUREMENTS))
     parts.append(_fields())
     meaning = (
-        "One row for each kept clip, in the order of the shards. After these columns comes one `double` for each field "
-        "of each score that was taken, named `<score>.<field>`. `<member>_offset` and `<member>_bytes` give a member's "
-        "own bytes: no tar reader is needed."
+        "One row for each kept clip, in the order of the shards. After these columns come one `double` for each field "
+        "and one `string` for each text of each score that was taken, named `<score>.<field>`. `<member>_offset` and "
+        "`<member>_bytes` give a member's own bytes: no tar reader is needed."
     )
     parts.append(_section("manifest.parquet", meaning, MANIFEST))
     return "\n".join(parts)
@@ -97,7 +97,12 @@ def _section(file: str, meaning: str, columns: Sequence[Column]) -> str:
 
 def _fields() -> str:
     rows = [(f"`{score}.{field}`", about.unit, _range(about), about.meaning) for score, field, about in all_fields()]
+    rows += [(f"`{name}.{text}`", "", "text", says) for name in score_names() for text, says in _texts(name)]
     return "### Fields of the scores\n\n" + _table(("field", "unit", "range", "meaning"), rows)
+
+
+def _texts(score: str) -> Iterable[tuple[str, str]]:
+    return score_class(score).texts.items()
 
 
 def _range(field: Field) -> str:

@@ -16,6 +16,8 @@ from vividhead.records import Clip
 if TYPE_CHECKING:
     import pyarrow
 
+    from vividhead.score import Score
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -110,7 +112,7 @@ MEASUREMENTS = (
     C("fingerprint", "string", "", "the model behind it"),
     C("unknown", TEXT_MAP, "", "field → code for each field that is null although the score was measured"),
 )
-"""Followed by one double column for each field of the score."""
+"""Followed by the `score_columns`: one double column for each field of the score, one of text for each of its texts."""
 
 REASON = "list<struct<code: string, field: string, value: double, limit: double, detail: string>>"
 
@@ -149,7 +151,7 @@ MANIFEST = (
         )
     ),
 )
-"""Followed by one double column `<score>.<field>` for each measured field."""
+"""Followed by the `score_columns` of all measured scores, each named `<score>.<field>`."""
 
 _HELD = """
     source_id uri attributes outcome duration_s n_frames torn zero_s_in_container rotation_deg interlaced
@@ -159,6 +161,12 @@ _HELD = """
 """
 NEVER_NULL = {*_HELD.split(), *(f"{m}_{what}" for m in MEMBERS for what in ("offset", "bytes", "sha256"))}
 """Names of columns that always hold a value, in whatever table."""
+
+
+def score_columns(score: "type[Score]", prefix: str = "") -> tuple[Column, ...]:
+    """Columns of what a score yields: its fields, then its texts."""
+    fields = (Column(prefix + name, "double", about.unit, about.meaning) for name, about in score.fields.items())
+    return (*fields, *(Column(prefix + name, "string", "", meaning) for name, meaning in score.texts.items()))
 
 
 def arrow_type(text: str) -> "pyarrow.DataType":

@@ -82,6 +82,7 @@ class Work:
         return BufferedClipMedia(
             clip, size_px, boxes, faces, [look.frame - clip.start_frame for look in mine], others, speech,
             lambda start, end: sound(self.path, self.source, start, end), self.beat,
+            syncnet_every_frames=self.pipeline.measure.syncnet_every_frames,
         )  # fmt: skip
 
     def cut_again(self, clip: Clip, boxes: Sequence[Box]) -> list[FaceCrop]:
@@ -92,7 +93,7 @@ class Work:
             if grid.picture is None:
                 raise MediaError("failed.changed", f"no picture at frame {grid.frame}, where there was one before")
             self.beat()
-            faces.append(_face_in(grid.picture, boxes[len(faces)]))
+            faces.append(_face_in(grid.picture, boxes[len(faces)], grid.frame))
         return faces
 
     def drop_faces_in_vain(self, draft: Draft[FaceCrop], track: int, looks: Sequence[Look]) -> None:
@@ -162,8 +163,8 @@ def _faces_of(work: Work, clip: Clip, draft: Draft[FaceCrop]) -> Sequence[FaceCr
     return draft.faces if draft.has_faces else work.cut_again(clip, draft.boxes)
 
 
-def _face_in(picture: Picture, box: Box) -> FaceCrop:
-    return cut_face(Planes(picture), box)
+def _face_in(picture: Picture, box: Box, frame: int) -> FaceCrop:
+    return cut_face(Planes(picture), box, frame)
 
 
 def _drafts(
@@ -186,7 +187,7 @@ def _drafts(
         for track in followed:
             cutter = cutters.setdefault(track, ClipCutter(work.pipeline.clips, width, height))
             box = seen.boxes[track]
-            draft = cutter.add(seen.frame, box, partial(_face_in, seen.picture, box))
+            draft = cutter.add(seen.frame, box, partial(_face_in, seen.picture, box, seen.frame))
             if draft is not None:
                 yield draft, track
             if cutter.draft is not None:

@@ -31,7 +31,7 @@ X264_PRESETS = (
 
 SCORES = (
     "framing", "other_faces", "speech", "exposure", "sharpness",
-    "loudness", "audio_quality", "artifacts", "jump_cut", "background",
+    "loudness", "audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background",
     "head_pose", "motion", "expression", "lip_sync", "identity",
 )  # fmt: skip
 
@@ -99,6 +99,7 @@ class Measure:
 
     scores: tuple[str, ...] = setting(SCORES, "names of the files in vividhead/scores/")
     exhaustive: bool = setting(False, "measure on after a hard rule rejects a clip, to calibrate")
+    syncnet_every_frames: int = quantity(1, "frames", 1, 25, "lip_sync_syncnet reads one window in so many")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from vividhead.manifest import (
     MEASUREMENTS,
     SEGMENTS,
     SOURCES,
-    Column,
     clip_row,
+    score_columns,
 )
 from vividhead.plain import to_plain
 from vividhead.records import Clip, Decision, Measurement, Source
@@ -66,8 +66,7 @@ def _tables(dataset: Path, chain: Chain) -> Iterator[tuple[SegmentState, Clip]]:
 
 
 def _score_sheet(dataset: Path, name: str) -> Sheet:
-    fields = score.score_class(name).fields
-    columns = (*MEASUREMENTS, *(Column(f, "double", d.unit, d.meaning) for f, d in fields.items()))
+    columns = (*MEASUREMENTS, *score_columns(score.score_class(name)))
     return Sheet(dataset / "measurements" / name / "measurements.parquet", columns)
 
 
@@ -102,5 +101,5 @@ def _decision_row(decision: Decision, failure: Failure | None) -> dict[str, Any]
 def _measurement_row(row: Measurement) -> dict[str, Any]:
     return {
         "clip_id": row.clip_id, "status": row.status, "code": row.code, "detail": row.detail, "version": row.version,
-        "fingerprint": row.fingerprint, "unknown": row.unknown, **row.values,
+        "fingerprint": row.fingerprint, "unknown": row.unknown, **row.values, **row.texts,
     }  # fmt: skip

@@ -166,6 +166,8 @@ class Measurement:
     values: Mapping[str, float | None] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     """Field → code, for each field of a measured score that is None."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Text → what it says, for scores that yield texts beside numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from vividhead.manifest import (
     SOURCES,
     TEXT_MAP,
     Column,
+    score_columns,
 )
 from vividhead.records import BUCKETS, SourceOutcome, Status
 from vividhead.score import Field, score_class, score_names
@@ -71,11 +72,12 @@ def schemas() -> dict[str, Schema]:
     out = {name: row_schema(columns, file, meaning) for name, (columns, file, meaning) in TABLES.items()}
     for score in score_names():
         fields = score_class(score).fields
-        columns = (*MEASUREMENTS, *(field_column(f, about) for f, about in fields.items()))
+        columns = (*MEASUREMENTS, *score_columns(score_class(score)))
         file = f"measurements/{score}/measurements.parquet"
         out[f"measurements.{score}"] = row_schema(columns, file, f"What `{score}` says of each candidate clip.", fields)
     named = {f"{score}.{field}": about for score, field, about in all_fields()}
-    columns = (*MANIFEST, *(field_column(name, about) for name, about in named.items()))
+    yielded = (column for score in score_names() for column in score_columns(score_class(score), f"{score}."))
+    columns = (*MANIFEST, *yielded)
     meaning = "One row for each kept clip: where it is from, where its bytes are, what was measured."
     out["manifest"] = row_schema(columns, "manifest.parquet", meaning, named)
     out["manifest"]["required"] = [column.name for column in MANIFEST]  # a run may take fewer scores

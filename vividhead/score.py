@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -23,12 +25,16 @@ from numpy.typing import NDArray
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.records import Clip, Measurement
-from vividhead.weights import find_file
+from vividhead.weights import find_file, fingerprint, home
 
 FACE_CROP_PX = 256
 """Side of the square face crops that scores see."""
 FACE_CROP_SCALE = 1.8
 """Side of a face crop in units of the (smoothed) detected face box's side."""
+UNSCALED_EVERY = 12
+"""Of the source's grid frames, how many lie between two whose face is also kept in the source's own pixels."""
+UNSCALED_MOST_PX = 512
+"""Of a face larger than that just the middle is kept so."""
 
 
 def _face_disc() -> NDArray[np.bool_]:
@@ -89,6 +95,8 @@ class ClipMedia(Protocol):
     """Other faces seen at `detected_frames`, in frame order."""
     box_xyxy_px_T4: NDArray[np.float32]
     """The clip's own face per frame, smoothed, in source pixels (square box from brow to chin, x0 y0 x1 y1)."""
+    syncnet_every_frames: int
+    """One window of lips in so many frames is read by `lip_sync_syncnet`: an option of the pipeline file."""
     speech_spans_s: Sequence[tuple[float, float]]
     """Speech in the clip by voice activity: start and end in seconds since the clip's start."""
 
@@ -111,6 +119,13 @@ class ClipMedia(Protocol):
     def faces(self, step: int = 1) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Yield (frame, RGB face crop) for every `step`-th grid frame."""
 
+    def unscaled_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (frame, luma) of about two frames a second: what the face box holds, pixel for pixel as in the source.
+
+        Not square where the box reaches out of the picture; of a face over 512 px the middle 512 px. For what scaling
+        would hide: the rows of two fields, how much detail the pixels hold.
+        """
+
 
 class Score(ABC):
     """Base of all scores. Instances are made once per process and reused; load models in `__init__`."""
@@ -118,16 +133,24 @@ class Score(ABC):
     version: ClassVar[int] = 1
     """Raise it when a number may change for the same clip."""
     fields: ClassVar[Mapping[str, Field]]
+    texts: ClassVar[Mapping[str, str]] = {}
+    """Texts it yields beside the numbers: name → what it says. They are stored as they are; no rule can be on them."""
     cost_ms_per_s: ClassVar[float]
     """Rough CPU milliseconds per second of clip on one core; cheap scores are run first."""
     needs: ClassVar[tuple[str, str] | None] = None
     """Model and file that must be fetched before (`vividhead weights list`); None where all comes with the wheels."""
+    package: ClassVar[tuple[str, str] | None] = None
+    """Python package it runs on, and the extra that installs it; None where that comes with vividhead itself."""
     fingerprint: str = ""
     """Name, version and digest of the model behind the score; empty where there is none."""
 
     @abstractmethod
     def measure(self, clip: ClipMedia) -> Mapping[str, float | Unknown]:
         """Return a value or an `Unknown` for every name in `fields`; raise `Unmeasurable` when there is none."""
+
+    def say(self, clip: ClipMedia) -> Mapping[str, str]:
+        """A text for every name in `texts`; called after `measure` succeeded on the same clip."""
+        return {}
 
     def keep(self, clip: ClipMedia) -> Mapping[str, NDArray[np.float32]]:
         """Arrays to store beside the numbers, by name; called after `measure` succeeded on the same clip."""
@@ -157,11 +180,28 @@ def score_class(name: str) -> type[Score]:
 
 
 def require_models(names: Sequence[str]) -> None:
-    """Raise VividHeadError, with the command that fetches it, for a model that one of the scores needs and lacks."""
+    """Raise VividHeadError, with the command that brings it, for a model or package that a score needs and lacks."""
     for name in names:
-        needed = score_class(name).needs
+        needed, package = score_class(name).needs, score_class(name).package
+        if package is not None and find_spec(package[0]) is None:
+            raise VividHeadError(f"{name} needs {package[0]}, which is missing: pip install 'vividhead[{package[1]}]'")
         if needed is not None:
             find_file(*needed)
+
+
+def model_in_use(name: str) -> str:
+    """Fingerprint of the fetched file that the score would read now; empty where it needs none, or lacks it."""
+    needed = score_class(name).needs
+    return "" if needed is None else _model_in(home(), needed)
+
+
+@cache
+def _model_in(folder: Path, needed: tuple[str, str]) -> str:
+    """`folder` is where `find_file` looks: of a file that is exchanged while this runs, the one found first holds."""
+    try:
+        return fingerprint(needed[0], find_file(*needed))
+    except VividHeadError:
+        return ""
 
 
 @cache
@@ -198,6 +238,9 @@ def _measured(name: str, media: ClipMedia) -> Measurement:
         result = loaded_score(name).measure(media)
         if set(result) != set(cls.fields):
             raise VividHeadError(f"{name} returned {sorted(result)}, declared {sorted(cls.fields)}")
+        texts = dict(loaded_score(name).say(media)) if cls.texts else {}
+        if set(texts) != set(cls.texts):
+            raise VividHeadError(f"{name} said {sorted(texts)}, declared {sorted(cls.texts)}")
         values = {k: None if isinstance(v, Unknown) else round(float(v), 6) for k, v in result.items()}
         for key, value in values.items():
             declared = cls.fields[key]
@@ -210,4 +253,4 @@ def _measured(name: str, media: ClipMedia) -> Measurement:
     except Exception as fault:  # noqa: BLE001 - the one broad except of this stage: the fault becomes a row
         return row("failed", type(fault).__name__, str(fault))
     unknown = {k: v.code for k, v in result.items() if isinstance(v, Unknown)}
-    return row("measured", values=values, unknown=unknown)
+    return row("measured", values=values, unknown=unknown, texts=texts)

@@ -20,7 +20,7 @@ from vividhead import score
 from vividhead.chain import Chain, SegmentState, pack_key
 from vividhead.errors import DatasetError
 from vividhead.ledger import Ledger, storage_error, sync_folder, write_atomically
-from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, schema
+from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, schema, score_columns
 from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, Clip, Measurement, Source
@@ -66,6 +66,8 @@ def sample_json(source: Source, clip: Clip, rows: Mapping[str, Measurement]) -> 
         "crop_xyxy_px": list(clip.crop_xyxy_px),
         "scores": {name: dict(row.values) for name, row in sorted(rows.items())},
     }
+    texts = {name: dict(row.texts) for name, row in sorted(rows.items()) if row.texts}
+    text |= {"texts": texts} if texts else {}
     return json.dumps(text, ensure_ascii=False, sort_keys=True, indent=1).encode(errors="backslashreplace") + b"\n"
 
 
@@ -128,7 +130,7 @@ class _Gathered:
             self._texts.write(text)
         row = {**to_plain(state.source.listed), **clip_row(clip), "n_frames": clip.n_frames}
         for score_name, scored in measured.items():
-            row |= {f"{score_name}.{f}": value for f, value in scored.values.items()}
+            row |= {f"{score_name}.{f}": value for f, value in {**scored.values, **scored.texts}.items()}
         self.rows.add(row)
 
     def json_text(self, sample: _Sample) -> bytes:
@@ -287,9 +289,7 @@ def _at_hand(sample: _Sample, places: Mapping[str, Place]) -> bool:
 
 def _manifest_columns(pipeline: Pipeline) -> tuple[Column, ...]:
     scores = (
-        Column(f"{name}.{f}", "double", d.unit, d.meaning)
-        for name in pipeline.measure.scores
-        for f, d in score.score_class(name).fields.items()
+        column for name in pipeline.measure.scores for column in score_columns(score.score_class(name), f"{name}.")
     )
     return (*MANIFEST, *scores)
 

@@ -18,6 +18,7 @@ from vividhead.backends.syncnet import (
     face_of,
     fit,
     flat_lips,
+    lips_of,
     sound_points_ND,
 )
 
@@ -87,6 +88,24 @@ def test_flattened_lips_give_the_points_of_the_deep_ones(parity: Parity, network
     with torch.inference_mode():
         deep, flat = network.lips(faces_BCTHW), flat_lips(network)(faces_BCTHW.flatten(1, 2))
     np.testing.assert_allclose(flat.numpy(), deep.numpy(), rtol=0, atol=1e-5 * float(deep.std()))
+
+
+def test_one_window_in_five_frames_gives_the_same_points_there_and_none_elsewhere(network: SyncNet) -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (17, FACE_PX, FACE_PX, 3), np.uint8)
+    readers = LipReader(network), LipReader(network, every=5)
+    for face_HWC in faces:
+        for reader in readers:
+            reader.add(face_HWC)
+    whole_ND, sampled_ND = (reader.points_ND() for reader in readers)
+    assert np.flatnonzero(np.isfinite(sampled_ND[:, 0])).tolist() == [0, 5, 10]
+    np.testing.assert_array_equal(sampled_ND[::5], whole_ND[::5])
+
+
+def test_onnx_runtime_gives_the_points_of_torch(network: SyncNet) -> None:
+    faces = np.random.default_rng(0).integers(0, 255, (2, 5, FACE_PX, FACE_PX, 3), np.uint8)
+    with torch.inference_mode():
+        expected = network.lips(torch.from_numpy(faces).permute(0, 4, 1, 2, 3).float()).numpy()
+    np.testing.assert_allclose(lips_of(network)(faces), expected, rtol=0, atol=1e-5 * float(expected.std()))
 
 
 def test_windows_without_a_face_count_for_nothing() -> None:

@@ -1,7 +1,7 @@
 """The verb on a small folder of footage: what it takes for good, what it finds, how it goes on where it stopped."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,3 +102,12 @@ def test_a_mistake_is_named_before_anything_is_opened(
 def test_one_speaker_is_not_enough(film: "Film", tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two speakers"):
         calibrate([str(film.kept)], tmp_path, OPTIONS, told)
+
+
+def test_where_no_clip_is_good_no_report_of_nothing_is_written(film: "Film", tmp_path: Path) -> None:
+    filters = tmp_path / "blinding.toml"
+    filters.write_text('exposure.face_luma_median = { min = 254, why = "a test" }\n', encoding="utf-8")
+    options = replace(OPTIONS, scores=("exposure",), filters=str(filters))
+    with pytest.raises(UsageError, match=r"0 good clips; two.*left out are \d+ \(.*not good"):
+        calibrate([str(film.folder)], tmp_path / "out", options, told)
+    assert not (tmp_path / "out" / REPORT).exists()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -93,6 +94,36 @@ def test_what_is_unmeasured_is_the_worst_of_all_and_a_cut_is_told() -> None:
     assert curve.auc.value == 1
 
 
+def test_other_clips_than_those_spoilt_have_no_say_in_a_curve() -> None:
+    readings = [*blurred(), reading("e", UNTOUCHED, 0, row("sharpness", blurs_per_face_p10=10.0))]
+    (curve,) = (c for c in curves(data(readings, [good(c) for c in "abcde"])) if c.family == "defocus")
+    assert curve.levels[0].clips == 4 and curve.levels[0].median == 118.5
+    assert curve.auc.value == 1
+
+
+@pytest.mark.parametrize(("unmeasured", "kept", "lost"), [("reject", 0.75, 0.75), ("accept", 1.0, 0.5)])
+def test_a_shipped_rule_that_accepts_the_unmeasured_drops_no_such_clip(
+    unmeasured: Literal["reject", "accept"], kept: float, lost: float
+) -> None:
+    readings = blurred()
+    readings[0] = replace(readings[0], measurements=(row("sharpness", blurs_per_face_p10=None),))
+    found = data(readings, [good(c) for c in "abcd"])
+    rules = tuple(replace(rule, unmeasured=unmeasured) for rule in RULES)
+    of_dataset = {"mine": {SHARP: np.array([100.0, 40.0, 30.0, np.nan])}}
+    (limit,) = thresholds(replace(found, policy=replace(found.policy, rules=rules)), of_dataset)
+    assert (limit.shipped_kept_good, limit.dropped_of_datasets["mine"][1]) == (kept, lost)
+
+
+def test_a_limit_says_what_it_does_to_speakers_left_out() -> None:
+    readings = blurred()
+    at = next(k for k, one in enumerate(readings) if (one.clip, one.family, one.level) == ("a", "defocus", 2))
+    readings[at] = reading("a", "defocus", 2, row("sharpness", blurs_per_face_p10=100.0))
+    (found,) = thresholds(data(readings, [good(c) for c in "abcd"]), {})
+    assert (found.precision, found.kept_good.value) == (1.0, 1.0)
+    # The limit of b, c and d lets one harmful reading of a pass, of eight in all.
+    assert (found.held_out_precision, found.held_out_kept_good) == (pytest.approx(1 / (1 + 1 / 8)), 1.0)
+
+
 def heard(clip: str, family: str, level: float, offset_ms: float | None, confidence: float) -> Reading:
     peak = confidence / 2
     return reading(
@@ -128,6 +159,16 @@ def test_lip_sync_counts_offsets_and_wrong_sound_that_is_believed() -> None:
     assert everything.false_accepts == {"other_voice": 0.25} == everything.false_confident
     assert everything.peak_auc.value == 1
     assert [(b.said, b.true, b.readings) for b in everything.reliability] == [(0.1, 0.0, 3), (0.88, 0.733, 13)]
+
+
+def test_an_offset_where_the_untouched_clip_has_none_is_held_against_zero() -> None:
+    readings = talks()
+    readings[0] = heard("a", UNTOUCHED, 0, None, 0.4)
+    at = next(k for k, one in enumerate(readings) if (one.clip, one.level) == ("a", 5))
+    right = lip_sync_figures(data(readings, [good(c) for c in "abcd"]))["all"].reliability[-1]
+    readings[at] = heard("a", "audio_shift", 5, -400.0, 0.9)
+    wrong = lip_sync_figures(data(readings, [good(c) for c in "abcd"]))["all"].reliability[-1]
+    assert wrong.readings == right.readings and wrong.true < right.true
 
 
 def test_a_rule_of_two_limits_is_bad_away_from_its_middle() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vividhead.calibrate.stats import auc, bootstrap, gathered, limit_for, precision_at, spearman
+from vividhead.calibrate.stats import auc, bootstrap, gathered, held_out, limit_for, precision_at, spearman
 
 BADNESS = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, float("inf")]), min_size=1, max_size=12)
 
@@ -66,3 +66,24 @@ def test_the_bootstrap_draws_sources_and_not_readings() -> None:
 def test_two_sources_have_no_interval() -> None:
     found = bootstrap(["a", "b"], lambda drawn: 1.0, seed=0)
     assert (found.value, found.low, found.high) == (1.0, None, None)
+
+
+def test_a_perfect_share_of_few_sources_is_not_sure() -> None:
+    found = bootstrap(list("abcdef"), lambda drawn: 1.0, seed=0, is_share=True)
+    assert found.low == pytest.approx(0.025 ** (1 / 6), abs=1e-4) and found.high == 1.0
+    none = bootstrap(list("abcdef"), lambda drawn: 0.0, seed=0, is_share=True)
+    assert (none.low, none.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 6), abs=1e-4))
+    assert bootstrap(list("abcdef"), lambda drawn: 1.0, seed=0).low == 1.0, "a limit is no share"
+
+
+def test_a_limit_is_tried_on_sources_that_it_was_not_drawn_from() -> None:
+    good = {"a": [1.0], "b": [2.0], "c": [3.0], "d": [9.0]}
+    harmful = {"a": [5.0], "b": [6.0], "c": [7.0], "d": [10.0]}
+    drawn = limit_for(0.98, gathered(good, list("abcd")), gathered(harmful, list("abcd")))
+    assert drawn is not None and (drawn.precision, drawn.kept_good) == (1.0, 0.75)
+    # Without a, the limit is 4.5 and without b or c 4 or 3.5; without d it is (3 + 5) / 2: each keeps its own but d.
+    assert held_out(0.98, good, harmful) == (1.0, 0.75)
+    lenient = {"a": [1.0], "b": [1.0], "c": [1.0]}, {"a": [1.5], "b": [3.0], "c": [3.0]}
+    # Without a the limit is 2, which lets a's 1.5 through: one harmful reading in three.
+    assert held_out(0.98, *lenient) == (pytest.approx(1 / (1 + 1 / 3)), 1.0)
+    assert held_out(0.98, {"a": [1.0], "b": [1.0]}, {"a": [2.0], "b": [2.0]}) == (None, None)

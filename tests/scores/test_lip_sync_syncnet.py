@@ -24,6 +24,7 @@ class Views:
 
     faces_THWC: NDArray[np.uint8]
     audio_S: NDArray[np.float32]
+    syncnet_every_frames: int = 1
 
     @property
     def clip(self) -> SimpleNamespace:
@@ -42,19 +43,35 @@ def weights(parity: Parity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("VIVIDHEAD_WEIGHTS", str(tmp_path))
 
 
-@pytest.mark.usefixtures("weights")
-def test_lse_c_lse_d_and_offset_are_the_references(parity: Parity, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clip(parity: Parity, monkeypatch: pytest.MonkeyPatch) -> Views:
     small = parity.noise("syncnet.face", (40, 14, 14, 3), 60).add(120).clamp(0, 255).round()
     faces = interpolate(small.permute(0, 3, 1, 2), (224, 224), mode="bilinear", align_corners=False).round()
     wave_S = parity.noise("syncnet.wave", (32000,)).cumsum(0)
     pcm_S = ((wave_S - wave_S.mean()) / wave_S.abs().max() * 20000).round().numpy()
     monkeypatch.setattr(syncnet, "face_of", lambda view_HWC, scale: view_HWC)
-    clip = Views(faces.permute(0, 2, 3, 1).to(torch.uint8).numpy(), (pcm_S / 32768).astype(np.float32))
+    return Views(faces.permute(0, 2, 3, 1).to(torch.uint8).numpy(), (pcm_S / 32768).astype(np.float32))
+
+
+@pytest.mark.usefixtures("weights")
+def test_lse_c_lse_d_and_offset_are_the_references(parity: Parity, clip: Views) -> None:
     got = score_class("lip_sync_syncnet")().measure(clip)  # type: ignore[arg-type]
     expected = parity.outputs("syncnet")
     assert got["offset_frames"] == int(expected["offset"])
     assert got["lse_d"] == pytest.approx(float(expected["min_distance"]), rel=1e-5)
     assert got["lse_c"] == pytest.approx(float(expected["confidence"]), abs=2e-3)
+    assert got["windows"] == 35
+
+
+@pytest.mark.usefixtures("weights")
+def test_of_windows_that_are_not_asked_for_none_is_read(clip: Views) -> None:
+    score = score_class("lip_sync_syncnet")()
+    every = score.measure(clip)  # type: ignore[arg-type]
+    clip.syncnet_every_frames = 5
+    fifth = score.measure(clip)  # type: ignore[arg-type]
+    assert fifth["windows"] == 7
+    assert fifth["lse_d"] != every["lse_d"]
+    assert fifth["lse_d"] == pytest.approx(every["lse_d"], rel=0.1)
 
 
 @pytest.mark.usefixtures("weights")

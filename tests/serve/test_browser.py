@@ -74,6 +74,19 @@ def test_the_face_is_shown_at_rest_and_its_lips_go_with_its_words(page: Any, tmp
     assert (tmp_path / "speaking.png").stat().st_size > 10000
 
 
+def test_pictures_come_as_vp8_where_the_browser_decodes_it_and_as_jpeg_where_asked(
+    page: Any, talking: Served, browser: Any
+) -> None:
+    eventually(lambda: figures(page)["shownFrame"] is not None)
+    now = figures(page)
+    assert now["codec"] == "vp8" and now["undecoded"] == 0
+    browser.get(f"http://127.0.0.1:{talking.server.port}/?video=jpeg")
+    eventually(lambda: bool(browser.find_elements("css selector", "#faces input")))
+    browser.find_element("id", "begin").click()
+    eventually(lambda: figures(page).get("shownFrame") is not None)
+    assert figures(page)["codec"] == "jpeg" and figures(page)["undecoded"] == 0
+
+
 def test_interrupted_it_is_silent_at_once_and_speaks_again_when_asked(page: Any) -> None:
     say(page, "x" * 30)
     eventually(lambda: figures(page)["playing"] > 0)

@@ -24,7 +24,6 @@ from vividhead.serve.guard import RTC_PATH
 aiortc = pytest.importorskip("aiortc", reason="needs the webrtc extra")
 av = pytest.importorskip("av")
 from vividhead.serve.microphone import Microphone  # noqa: E402 - after the library that it needs
-
 from vividhead.serve.playout import PictureTrack, Playout, SoundTrack  # noqa: E402
 
 

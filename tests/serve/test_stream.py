@@ -135,7 +135,7 @@ def test_the_page_and_its_parts_are_served_and_ask_nobody_else(served: Served) -
     status, headers, page = served.get("/")
     assert status == 200 and "default-src 'none'" in headers["content-security-policy"]
     scripts = page
-    for path in ("/app.js", "/client.js", "/player.js", "/capture.js", "/style.css"):
+    for path in ("/app.js", "/client.js", "/player.js", "/unpack.js", "/capture.js", "/style.css"):
         status, _, body = served.get(path)
         assert status == 200
         scripts += body

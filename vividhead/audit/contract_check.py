@@ -11,8 +11,8 @@ from pyarrow import compute
 from vividhead.audit.findings import Findings
 from vividhead.audit.tables import Tables
 from vividhead.errors import DatasetError
-from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, arrow_type
-from vividhead.schemas import CHOICES, PATTERNS, TABLES, field_column
+from vividhead.manifest import MANIFEST, MEASUREMENTS, Column, arrow_type, score_columns
+from vividhead.schemas import CHOICES, PATTERNS, TABLES
 from vividhead.score import Field, score_class, score_names
 
 OWNERS = {"clip_id": "clips", "segment_id": "segments", "source_id": "sources"}
@@ -37,14 +37,16 @@ def _expected(tables: Tables) -> list[tuple[str, Sequence[Column], Mapping[str, 
         (name, TABLES[name][0], {}) for name in ("sources", "segments", "clips")
     ]
     named: dict[str, Field] = {}
+    yielded: list[Column] = []
     for score in tables.names("measurements"):
         fields = score_class(score).fields if score in score_names() else {}
-        columns = (*MEASUREMENTS, *(field_column(f, about) for f, about in fields.items()))
+        columns = (*MEASUREMENTS, *(score_columns(score_class(score)) if fields else ()))
         out.append((f"measurements/{score}", columns, fields))
         named |= {f"{score}.{f}": about for f, about in fields.items()}
+        yielded += score_columns(score_class(score), f"{score}.") if fields else ()
     digests = dict.fromkeys([tables.digest, *tables.names("decisions")])
     out += [(f"decisions/{digest}", TABLES["decisions"][0], {}) for digest in digests]
-    out.append(("manifest", (*MANIFEST, *(field_column(f, about) for f, about in named.items())), named))
+    out.append(("manifest", (*MANIFEST, *yielded), named))
     return out
 
 
@@ -60,7 +62,7 @@ def _check_table(
     sound = True
     for column in columns:
         if column.name not in there.names:
-            if column.name in fields and name == "manifest":
+            if "." in column.name and column not in MANIFEST and name == "manifest":
                 continue  # a run may take fewer scores
             found.add("schema", path, None, f"column {column.name} is missing")
             sound = False

@@ -135,7 +135,8 @@ def _measurements(tables: Tables, clip_id: str, row: int) -> dict[str, Measureme
                 n: cells.pop(n) for n in ("clip_id", "status", "code", "detail", "version", "fingerprint", "unknown")
             }
             texts = {n: about[n] or "" for n in ("code", "detail")}
-            out[score] = Measurement(score=score, values=cells, **{**about, **texts})
+            said = {n: cells.pop(n) for n, cell in list(cells.items()) if isinstance(cell, str)}
+            out[score] = Measurement(score=score, values=cells, texts=said, **{**about, **texts})
     return out
 
 

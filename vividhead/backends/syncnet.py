@@ -7,8 +7,10 @@ B batch, C channel, H W picture.
 """
 
 from collections import deque
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from torch.nn.functional import pairwise_distance
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vividhead.backends.mfcc import mfcc
+from vividhead.backends.onnx_file import onnx_of, session
 from vividhead.records import SAMPLES_PER_FRAME
 
 FACE_PX, WINDOW_FRAMES, WINDOW_STEPS, STEPS_PER_FRAME = 224, 5, 20, 4
@@ -116,13 +119,43 @@ def _flattened(conv: nn.Conv3d) -> nn.Conv2d:
     return flat.to(weight.device)
 
 
+Lips = Callable[[NDArray[np.uint8]], Floats]
+"""Five pictures of each window (B, T, H, W, C), BGR of 224 px → points (B, D)."""
+
+
+@lru_cache(maxsize=1)
+def lips_of(network: SyncNet) -> Lips:
+    """The lips' branch ready to run: by ONNX Runtime on a CPU, which is given a window at a time, else by torch."""
+    device, flat = next(network.parameters()).device, flat_lips(network)
+    if device.type == "cpu":
+        opened = session(onnx_of(flat, "lips", (3 * WINDOW_FRAMES, FACE_PX, FACE_PX), WIDTH))
+
+        def by_onnx_runtime(faces_BTHWC: NDArray[np.uint8]) -> Floats:
+            inputs = (_flat_faces(faces_THWC[None]) for faces_THWC in faces_BTHWC)
+            return np.concatenate([opened.run(None, {"x": one_BCHW})[0] for one_BCHW in inputs])
+
+        return by_onnx_runtime
+
+    def by_torch(faces_BTHWC: NDArray[np.uint8]) -> Floats:
+        faces_BCHW = torch.from_numpy(_flat_faces(faces_BTHWC)).to(device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            return np.asarray(flat(faces_BCHW).cpu().numpy())
+
+    return by_torch
+
+
+def _flat_faces(faces_BTHWC: NDArray[np.uint8]) -> Floats:
+    """Five pictures of 3 channels as one of 15, channels outermost."""
+    faces_BCTHW = faces_BTHWC.transpose(0, 4, 1, 2, 3).astype(np.float32)
+    return faces_BCTHW.reshape(len(faces_BCTHW), -1, *faces_BCTHW.shape[3:])
+
+
 class LipReader:
     """Takes a talk's faces one by one, and holds five of them and their points."""
 
-    def __init__(self, network: SyncNet) -> None:
-        """Begin with no face."""
-        self._lips = flat_lips(network)
-        self._device = next(network.parameters()).device
+    def __init__(self, network: SyncNet, every: int = 1) -> None:
+        """Begin with no face; of the windows, one from each frame on, only one in `every` is read."""
+        self._lips, self._every = lips_of(network), every
         self._last: deque[NDArray[np.uint8] | None] = deque(maxlen=WINDOW_FRAMES)
         self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
         self._points: list[Floats] = []
@@ -134,13 +167,13 @@ class LipReader:
             return
         seen = [face for face in self._last if face is not None]
         self._points.append(np.full(WIDTH, np.nan, np.float32))
-        if len(seen) == WINDOW_FRAMES:
+        if len(seen) == WINDOW_FRAMES and (len(self._points) - 1) % self._every == 0:
             self._waiting.append((len(self._points) - 1, np.stack(seen)))
         if len(self._waiting) == BATCH:
             self._read()
 
     def points_ND(self) -> Floats:
-        """A point from each frame on whose five pictures are there; NaN where a face is missing.
+        """A point from each frame on whose five pictures are there; NaN where a face is missing or it was not read.
 
         The last five frames begin none: the reference leaves out one window more than it must.
         """
@@ -150,11 +183,7 @@ class LipReader:
     def _read(self) -> None:
         if not self._waiting:
             return
-        faces_BTHWC = np.stack([faces for _, faces in self._waiting])
-        faces_BCTHW = torch.from_numpy(faces_BTHWC).permute(0, 4, 1, 2, 3).to(self._device, torch.float32)
-        with torch.inference_mode():
-            flat_BCHW = faces_BCTHW.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-            points_BD = self._lips(flat_BCHW).cpu().numpy()
+        points_BD = self._lips(np.stack([faces for _, faces in self._waiting]))
         for (window, _), point_D in zip(self._waiting, points_BD, strict=True):
             self._points[window] = point_D
         self._waiting.clear()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,7 @@ from vividhead.score import score_class
 
 REPORT, PAGE, TABLE = "calibration.json", "calibration.html", "calibration.md"
 LEAST_GOODS = 2
+NAMED_AT_MOST = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Options:
     """None named: all."""
     clips: int = 24
     """At most so many of each place."""
-    picture_clips: int = 12
+    picture_clips: int = 6
     """At most so many of all, with large faces, have their pictures spoilt too, which is dear; all have their sound."""
     seconds: float = 5.0
     """Longest window of a clip."""
@@ -90,6 +91,7 @@ def calibrate(where: Sequence[str], out: Path, options: Options, told: Told) -> 
     known = {candidate.name for candidate in chosen if candidate.is_known_good}
     goods = [task.good for task in tasks if _is_good(task, task.good.name in known, policy)]
     left_out |= {task.good.name: "not good" for task in tasks if task.good not in goods}
+    _check_enough(goods, left_out)
     tasks = _tasks(goods, names, options, pipeline, policy, out)
     run(tasks, workers, lambda n, of: told("perturbations", n, of))
     data = _gathered(tasks, policy, options)
@@ -147,9 +149,17 @@ def _brought(
             if candidate.is_known_good:
                 raise
             left_out[candidate.name] = str(fault)
-    if len(goods) < LEAST_GOODS:
-        raise UsageError(f"{len(goods)} good clips; two, of two speakers, are needed for a wrong voice and face")
+    _check_enough(goods, left_out)
     return list(goods.values()), left_out
+
+
+def _check_enough(goods: Sized, left_out: Mapping[str, str]) -> None:
+    if len(goods) < LEAST_GOODS:
+        why = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[-NAMED_AT_MOST:])
+        raise UsageError(
+            f"{len(goods)} good clips; two, of two speakers, are needed for a wrong voice and face"
+            + (f"; left out are {len(left_out)} ({why})" if why else "")
+        )
 
 
 def _tasks(

@@ -9,14 +9,14 @@ import numpy as np
 from vividhead.calibrate.perturbations import FAMILIES, Family, Truth
 from vividhead.calibrate.records import UNTOUCHED, Curve, Good, Level, Reading, Span, Threshold
 from vividhead.calibrate.senses import Direction, directions
-from vividhead.calibrate.stats import Numbers, auc, bootstrap, gathered, limit_for, precision_at, spearman
+from vividhead.calibrate.stats import Numbers, auc, bootstrap, gathered, held_out, limit_for, precision_at, spearman
 from vividhead.policy import Policy, judge
 from vividhead.records import GRID_FPS, Measurement
 
 PARTED_FACE_SHARE = 0.9
 TOLERANCE = {
     "lip_sync.offset_ms": 40.0, "other_faces.seconds_fraction": 0.05, "loudness.clipped_fraction": 0.02,
-    "identity.switch_at_s": 0.5,
+    "identity.switch_at_s": 0.5, "lip_sync_syncnet.offset_frames": 1.0,
 }  # fmt: skip
 """What counts as right where there is a truth; for `times_untouched` it is a tenth."""
 LEAST_CLIPS = 3
@@ -112,7 +112,8 @@ def curves(data: Readings) -> list[Curve]:
 
 def _curve(data: Readings, family: Family, field: str) -> Curve:
     truth = next((t for t in family.truth if t.field == field), None)
-    readings, clean = data.of(field, family.name), data.of(field, UNTOUCHED)
+    readings = data.of(field, family.name)
+    clean = data.of(field, UNTOUCHED, frozenset(r.clip for r in readings))  # else other clips are compared, too
     good = data.badness(field, clean)
     bad = data.badness(field, [r for r in readings if r.level in family.harmful])
     sources = sorted(good)
@@ -127,7 +128,9 @@ def _curve(data: Readings, family: Family, field: str) -> Curve:
             levels[-1] = replace(levels[-1], error_median=middle, error_p95=most, within=within)
     return Curve(
         field=field, family=family.name, tolerance=tolerance, levels=tuple(levels),
-        auc=bootstrap(sources, lambda drawn: auc(gathered(good, drawn), gathered(bad, drawn)), data.seed),
+        auc=bootstrap(
+            sources, lambda drawn: auc(gathered(good, drawn), gathered(bad, drawn)), data.seed, is_share=True
+        ),
         monotone=_monotone(data, family, field, readings), subgroups=_subgroups(data, field, family),
     )  # fmt: skip
 
@@ -263,20 +266,38 @@ def _threshold(
         return precision_at(limit.badness, gathered(good, drawn), bad_N)[1]
 
     shipped, dropped = way.shipped, {}
-    at_shipped = (None, None) if shipped is None else precision_at(way.badness_of(shipped), good_N, bad_N)
+    at_shipped = (None, None) if shipped is None else _at_shipped(data, way, (clips, sources), harmful)
     for name, fields in datasets.items():
         read_N = np.array([way.badness(None if np.isnan(v) else v) for v in fields.get(field, np.zeros(0)).tolist()])
         if len(read_N):
-            gone = float((read_N > limit.badness).mean())
-            dropped[name] = gone, None if shipped is None else float((read_N > way.badness_of(shipped)).mean())
+            refused_N = read_N[np.isfinite(read_N)] if way.accepts_unmeasured else read_N
+            refused = None if shipped is None else float((refused_N > way.badness_of(shipped)).sum() / len(read_N))
+            dropped[name] = float((read_N > limit.badness).mean()), refused
+    precision, kept = held_out(data.precision, good, bad)
     return Threshold(
         field=field, sense=way.sense, families=tuple(f.name for f in families),
-        auc=bootstrap(sources, lambda d: auc(gathered(good, d), gathered(bad, d)), data.seed),
+        auc=bootstrap(sources, lambda d: auc(gathered(good, d), gathered(bad, d)), data.seed, is_share=True),
         wanted=replace(bootstrap(sources, drawn_limit, data.seed), value=round(way.limit(limit.badness), 4)),
-        reached=limit.reached, precision=limit.precision, kept_good=bootstrap(sources, drawn_kept, data.seed),
+        reached=limit.reached, precision=limit.precision, held_out_precision=precision, held_out_kept_good=kept,
+        kept_good=bootstrap(sources, drawn_kept, data.seed, is_share=True),
         shipped=shipped, shipped_precision=at_shipped[0], shipped_kept_good=at_shipped[1],
         dropped_of_datasets=dropped,
     )  # fmt: skip
+
+
+def _at_shipped(
+    data: Readings, way: Direction, of: tuple[frozenset[str] | None, Sequence[str]], harmful: Sequence[Reading]
+) -> tuple[float | None, float]:
+    """As `precision_at`, of the rule itself: it may accept what is unmeasured. `of`: clips, and sources, that count."""
+    assert way.rule is not None
+    alone = replace(data.policy, rules=(way.rule,))
+    clips, sources = of
+
+    def refused(readings: Sequence[Reading]) -> Numbers:
+        mine = [r for r in readings if data.source_of[r.clip] in sources]
+        return np.array([is_refused(r, alone) for r in mine], float)
+
+    return precision_at(0.5, refused(data.of(way.field, UNTOUCHED, clips)), refused(harmful))
 
 
 def costs(data: Readings) -> dict[str, float]:

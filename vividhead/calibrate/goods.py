@@ -1,6 +1,7 @@
 """Clips known to be good, brought into the calibration's folder: windows of kept clips, or of labelled footage.
 
-dataset   its kept clips, the best-scored of each source first
+dataset   its kept clips less those that somebody labelled bad: those labelled good first, then the best-scored of
+          each source
 folder    with a footage.csv: its talking heads in sync (columns as for python -m vividhead.fit_lip_sync)
           without: the longest clip of each file, taken for good where the filters keep it
 """
@@ -24,6 +25,7 @@ from vividhead.calibrate.records import Good
 from vividhead.errors import MediaError, UsageError
 from vividhead.fit_lip_sync.talks import LABELS, clips_of
 from vividhead.ingest import examine, find
+from vividhead.labels import newest, read_labels
 from vividhead.ledger import write_atomically
 from vividhead.loader.folder import Folder
 from vividhead.loader.members import MemberCache
@@ -74,17 +76,21 @@ def candidates(where: str, most: int, policy: Policy) -> list[Candidate]:
 
 
 def _of_dataset(where: str, policy: Policy) -> list[Candidate]:
-    """Kept clips, best first; the second of a source comes after the first of all others."""
+    """Kept clips, those labelled good first, then the best; the second of a source comes after the first of all
+    others. Labels are read beside a dataset on this machine."""
     table = Folder(where).manifest()
+    labels = newest(read_labels(Path(where))) if "://" not in where else {}
+    verdicts = {clip_id: label.label for clip_id, label in labels.items()}
     best = np.argsort(-_rank(table, policy), kind="stable").tolist()
     rows = table.select(["clip_id", "source_id", "language", "licence", "n_frames"]).to_pylist()
     turn: dict[str, int] = {}
     ordered = []
     for row in best:
         about = rows[row]
-        if about["n_frames"] >= LEAST_FRAMES:
-            turn[about["source_id"]] = turn.get(about["source_id"], 0) + 1
-            ordered.append((turn[about["source_id"]], row))
+        verdict = verdicts.get(about["clip_id"])
+        if about["n_frames"] >= LEAST_FRAMES and verdict != "bad":
+            turn[about["source_id"]] = turn.get(about["source_id"], 0) + (verdict != "good")
+            ordered.append((0 if verdict == "good" else turn[about["source_id"]], row))
     return [
         Candidate(
             where=where, row=row, name=f"clip-{rows[row]['clip_id']}", is_known_good=True,

@@ -56,11 +56,13 @@ def _figures(data: Readings, clips: frozenset[str]) -> LipSync:
             else:
                 hit = float(abs(now - before - reading.level * FRAME_MS) <= FRAME_MS)
             hits.setdefault(data.source_of[reading.clip], []).append(hit)
-        return bootstrap(sources, lambda drawn: _mean(gathered(hits, drawn).tolist()), data.seed)
+        return bootstrap(sources, lambda drawn: _mean(gathered(hits, drawn).tolist()), data.seed, is_share=True)
 
     return LipSync(
         clips=len(clean), within_1_frame=within(False), within_1_frame_of_known=within(True),
-        peak_auc=bootstrap(sources, lambda drawn: auc(gathered(good, drawn), gathered(bad, drawn)), data.seed),
+        peak_auc=bootstrap(
+            sources, lambda drawn: auc(gathered(good, drawn), gathered(bad, drawn)), data.seed, is_share=True
+        ),
         false_accepts={f: _share([not is_refused(r, rules) for r in rs]) for f, rs in wrong.items() if rs},
         false_confident={f: _share([_confidence(r) >= LEAST_CONFIDENCE for r in rs]) for f, rs in wrong.items() if rs},
         kept_good=_share([not is_refused(r, rules) for r in clean]),
@@ -82,11 +84,12 @@ def _confidence(reading: Reading) -> float:
 
 def _reliability(data: Readings, own: Sequence[Reading], wrong: Sequence[Reading]) -> tuple[Bin, ...]:
     """Own and wrong sound weigh the same, as `confidence` is defined. An own voice counts as right where the offset
-    moved as the sound did, within 3 frames; where no offset is given, it cannot be looked at, and counts as right."""
+    moved as the sound did, within 3 frames, from zero where the untouched clip has none. Under a confidence of 0.5 no
+    offset is given that could be looked at: there it counts as right, so that `true` is the most that it can be."""
     rows = []
     for reading in own:
         now, before = value_of(reading, OFFSET), value_of(data.untouched[reading.clip], OFFSET)
-        off_ms = 0.0 if now is None or before is None else now - before - reading.level * FRAME_MS
+        off_ms = 0.0 if now is None else now - (before or 0.0) - reading.level * FRAME_MS
         rows.append((_confidence(reading), float(abs(off_ms) <= RIGHT_FRAMES * FRAME_MS), 1 / len(own)))
     rows += [(_confidence(reading), 0.0, 1 / len(wrong)) for reading in wrong]
     said, right, weight = np.array(rows).T

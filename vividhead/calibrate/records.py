@@ -112,6 +112,9 @@ class Threshold:
     shipped: float | None
     shipped_precision: float | None
     shipped_kept_good: float | None
+    held_out_precision: float | None = None
+    held_out_kept_good: float | None = None
+    """What limits drawn without a speaker do to that speaker's clips, over all speakers."""
     dropped_of_datasets: Mapping[str, tuple[float, float | None]]
     """Dataset → parts of its candidate clips (those measured) that the wanted and the shipped limit would drop."""
 

@@ -18,8 +18,7 @@ from vividhead.calibrate.goods import opened
 from vividhead.calibrate.perturbations import FAMILIES, Family, Scene
 from vividhead.calibrate.perturbations.family import spoken
 from vividhead.calibrate.records import UNTOUCHED, Good, Reading
-from vividhead.calibrate.subject import MOUTH_HEIGHT, Seen, media_of, read, scene_of, watched
-from vividhead.clip_media import BufferedClipMedia
+from vividhead.calibrate.subject import MOUTH_HEIGHT, HeardMedia, Seen, media_of, read, scene_of, watched
 from vividhead.faces import hushed
 from vividhead.ledger import write_atomically
 from vividhead.pipeline import Pipeline
@@ -55,6 +54,7 @@ class Task:
             VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
             [(name, score.score_class(name).version) for name in asked],
             to_plain(self.pipeline.scan), to_plain(self.pipeline.track),
+            *([every] if (every := self.pipeline.measure.syncnet_every_frames) != 1 else []),
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(made_by, default=str).encode()).hexdigest()[:12]
         return self.folder / "readings" / f"{self.good.name}-{family}-{digest}.json"
@@ -114,10 +114,8 @@ def _stop_if_alone() -> None:
         raise SystemExit(1)
 
 
-def _read_spoilt(
-    task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, BufferedClipMedia]
-) -> Reading:
-    """Measure it; `before` is the good clip: the look at its pictures and their mesh hold for other sound too."""
+def _read_spoilt(task: Task, family: Family, level: float, spoilt: Scene, before: tuple[Seen, HeardMedia]) -> Reading:
+    """Measure it; `before` is the good clip: what was read of its pictures holds for other sound too."""
     name, asked = f"{task.good.name}/{family.name}/{level:g}", task.asked(family, level)
     if family.changes == "sound":
         seen, media = before

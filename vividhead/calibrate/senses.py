@@ -12,7 +12,9 @@ Sense = Literal["low", "high", "size", "known"]
 WITHOUT_RULE: Mapping[str, Sense] = {
     "lip_sync.peak": "low", "motion.mouth_std": "low", "audio_quality.snr_db": "low", "audio_quality.decay_s": "high",
     "expression.mouth_active_fraction": "low", "artifacts.blocking": "high", "jump_cut.largest_jump": "high",
+    "detail.motion_blur_anisotropy": "high", "detail.true_resolution_fraction": "low",
     "identity.worst_pair_similarity": "low", "identity.largest_step": "high", "identity.switch_at_s": "known",
+    "lip_sync_syncnet.lse_c": "low", "lip_sync_syncnet.lse_d": "high", "lip_sync_syncnet.offset_frames": "size",
 }  # fmt: skip
 
 
@@ -43,6 +45,11 @@ class Direction:
     def badness_of(self, limit: float) -> float:
         """A limit on the field as one on badness."""
         return -limit if self.sense == "low" else limit
+
+    @property
+    def accepts_unmeasured(self) -> bool:
+        """Does the rule let a clip without a value pass?"""
+        return self.rule is not None and self.rule.unmeasured == "accept"
 
     @property
     def shipped(self) -> float | None:

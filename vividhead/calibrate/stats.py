@@ -18,6 +18,8 @@ Numbers = NDArray[np.float64]
 
 RESAMPLINGS = 400
 INTERVAL = (2.5, 97.5)
+LEAST_SOURCES = 3
+"""Fewer have no interval, and no limit that could be tried on others."""
 
 
 def auc(good_N: Numbers, harmful_N: Numbers) -> float | None:
@@ -71,11 +73,39 @@ def limit_for(precision: float, good_N: Numbers, harmful_N: Numbers) -> Limit | 
     return Limit(midway, float(p or 0.0), kept, bool(enough))
 
 
-def bootstrap(sources: Sequence[str], figure: Callable[[Sequence[str]], float | None], seed: int) -> Span:
-    """The figure of all sources and its interval; sources are drawn with repetition."""
+def held_out(
+    precision: float, good: Mapping[str, Sequence[float]], harmful: Mapping[str, Sequence[float]]
+) -> tuple[float | None, float | None]:
+    """Precision, and part of the good that is kept, where each source is judged by the limit of all the others.
+
+    A limit looks better than it is on the readings that it was drawn from. Sources without both kinds take no part;
+    fewer than three give no figure.
+    """
+    sources = sorted(set(good) & set(harmful))
+    kept, slipped = [], []
+    for source in sources if len(sources) >= LEAST_SOURCES else ():
+        rest = [other for other in sources if other != source]
+        limit = limit_for(precision, gathered(good, rest), gathered(harmful, rest))
+        if limit is not None:
+            kept += (gathered(good, [source]) <= limit.badness).tolist()
+            slipped += (gathered(harmful, [source]) <= limit.badness).tolist()
+    if not kept:
+        return None, None
+    kept_good, let_through = float(np.mean(kept)), float(np.mean(slipped))
+    return (kept_good / (kept_good + let_through) if kept_good + let_through else None), kept_good
+
+
+def bootstrap(
+    sources: Sequence[str], figure: Callable[[Sequence[str]], float | None], seed: int, *, is_share: bool = False
+) -> Span:
+    """The figure of all sources and its interval; sources are drawn with repetition.
+
+    A share of 0 or 1 (`is_share`: a part of 1, or an AUC) is the same in every drawing, which says nothing of how sure
+    it is: its open end is Clopper and Pearson's bound for as many of as many sources.
+    """
     value = figure(sources)
     distinct = sorted(set(sources))
-    if value is None or len(distinct) < 3:
+    if value is None or len(distinct) < LEAST_SOURCES:
         return Span(value=_plain(value))
     rng = np.random.default_rng(seed)
     drawn = (figure([distinct[k] for k in rng.integers(len(distinct), size=len(distinct))]) for _ in range(RESAMPLINGS))
@@ -83,6 +113,9 @@ def bootstrap(sources: Sequence[str], figure: Callable[[Sequence[str]], float | 
     if not known:
         return Span(value=_plain(value))
     low, high = np.percentile(known, INTERVAL).tolist()
+    if is_share and value in (0.0, 1.0):
+        bound = (INTERVAL[0] / 100) ** (1 / len(distinct))
+        low, high = (min(low, bound), 1.0) if value else (0.0, max(high, 1 - bound))
     return Span(value=_plain(value), low=_plain(low), high=_plain(high))
 
 

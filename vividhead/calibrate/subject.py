@@ -6,7 +6,8 @@ reading says so. Else a score could only be tried on what the tracker had let th
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from vividhead.media import GridFrame
 from vividhead.media.decode import Planes
 from vividhead.media.still import FromRgb
 from vividhead.pipeline import Pipeline
-from vividhead.records import Box, Clip
+from vividhead.records import Box, Clip, Measurement
 from vividhead.scan import detector
 from vividhead.score import FACE_CROP_PX, OtherFace
 from vividhead.track import Watcher
@@ -68,7 +69,8 @@ def watched(frames_THWC: Pictures, pipeline: Pipeline, near: Box | None = None) 
     if share < LEAST_FACE_SHARE:
         return None
     filled = _filled(boxes)
-    crops = [cut_face(Planes(picture), box) for picture, box in zip(pictures, filled, strict=True) if picture]
+    shown = enumerate(zip(pictures, filled, strict=True))
+    crops = [cut_face(Planes(picture), box, frame) for frame, (picture, box) in shown if picture]
     mine = dict(enumerate(tracks))
     others = [
         OtherFace(look.frame, box[3] - box[1])
@@ -97,12 +99,46 @@ def _filled(boxes: Sequence[Box | None]) -> list[Box]:
 
 
 Mesh = NDArray[np.float32]
+Deaf = dict[str, Measurement]
+"""Score that reads no sound → what it said of the pictures."""
 
 
-def media_of(
-    name: str, seen: Seen, audio_S: Samples, pipeline: Pipeline, same: BufferedClipMedia | None = None
-) -> BufferedClipMedia:
-    """The clip as scores see it; `same` has the same pictures, so that their mesh is made once."""
+class HeardMedia(BufferedClipMedia):
+    """The clip as scores see it, which knows whether a score has listened, and what those said that have not."""
+
+    def __init__(self, *args: Any, deaf: Deaf, **kw: Any) -> None:
+        """As `BufferedClipMedia`; `deaf` is shared by all clips of the same pictures."""
+        self.listened = False
+        self.deaf = deaf
+        super().__init__(*args, **kw)
+
+    @property
+    def audio_S(self) -> Samples:
+        self.listened = True
+        return super().audio_S
+
+    @property
+    def speech_spans_s(self) -> Sequence[tuple[float, float]]:
+        self.listened = True
+        return self._speech_spans_s
+
+    @speech_spans_s.setter
+    def speech_spans_s(self, spans_s: Sequence[tuple[float, float]]) -> None:
+        self._speech_spans_s = spans_s
+
+    def measured(self, name: str) -> Measurement:
+        """The score's row: the one it gave for other sound, where it reads none."""
+        if name in self.deaf:
+            return replace(self.deaf[name], clip_id=self.clip.clip_id)
+        self.listened = False
+        row = score.measure(name, self)
+        if not self.listened:
+            self.deaf[name] = row
+        return row
+
+
+def media_of(name: str, seen: Seen, audio_S: Samples, pipeline: Pipeline, same: HeardMedia | None = None) -> HeardMedia:
+    """The clip as scores see it; `same` has the same pictures, so that what is read of them is read once."""
     width, height = seen.size_px
     side = min(width, height) // 2 * 2
     clip = Clip(
@@ -111,9 +147,10 @@ def media_of(
     )  # fmt: skip
     speech = speech_spans_s(audio_S, pipeline.scan.speech_probability, pipeline.scan.min_speech_s)
     made: Callable[[Iterator[Pictures]], Mesh] = mesh_of if same is None else lambda crops: same.landmarks_TNC
-    return BufferedClipMedia(
+    return HeardMedia(
         clip, seen.size_px, seen.boxes, lambda: seen.crops, seen.looked, seen.others, speech,
-        lambda start, end: audio_S, mesh=made,
+        lambda start, end: audio_S, mesh=made, syncnet_every_frames=pipeline.measure.syncnet_every_frames,
+        deaf={} if same is None else same.deaf,
     )  # fmt: skip
 
 
@@ -136,7 +173,7 @@ def scene_of(frames_THWC: Pictures, heard_S: Samples, media: BufferedClipMedia, 
 
 
 def read(
-    clip: str, family: str, level: float, seen: Seen | None, media: BufferedClipMedia | None, names: Sequence[str]
+    clip: str, family: str, level: float, seen: Seen | None, media: HeardMedia | None, names: Sequence[str]
 ) -> Reading:
     """Run the scores, each timed; the mesh by itself, as several share it."""
     if seen is None or media is None:
@@ -148,11 +185,11 @@ def read(
     for name in names:
         had_mesh = media.has_mesh
         began = time.perf_counter()
-        if not had_mesh and _reads_mesh(name):
+        if not had_mesh and name not in media.deaf and _reads_mesh(name):
             assert media.landmarks_TNC is not None
             cost["face_mesh"] = 1000 * (time.perf_counter() - began)
             began = time.perf_counter()
-        rows.append(score.measure(name, media))
+        rows.append(media.measured(name))
         cost[name] = 1000 * (time.perf_counter() - began)
     return Reading(
         clip=clip, family=family, level=level, measurements=tuple(rows), cost_ms=_rounded(cost),

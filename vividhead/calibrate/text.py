@@ -37,8 +37,10 @@ def threshold_rows(found: Calibration) -> list[list[str]]:
     return [
         [
             t.field, {"low": "at least", "high": "at most", "size": "size at most"}[t.sense], ", ".join(t.families),
-            span(t.auc), span(t.wanted) + ("" if t.reached else " (best there is)"), percent(t.precision),
-            span(t.kept_good, 2), number(t.shipped), percent(t.shipped_precision), percent(t.shipped_kept_good),
+            span(t.auc), span(t.wanted) + ("" if t.reached else " (best there is)"),
+            f"{percent(t.precision)}; {percent(t.held_out_precision)}",
+            f"{span(t.kept_good, 2)}; {number(t.held_out_kept_good, 2)}",
+            number(t.shipped), percent(t.shipped_precision), percent(t.shipped_kept_good),
             _dropped(t),
         ]
         for t in found.thresholds
@@ -46,7 +48,7 @@ def threshold_rows(found: Calibration) -> list[list[str]]:
 
 
 THRESHOLD_HEADS = (
-    "field", "good is", "harmful by", "AUC", "limit", "its precision", "good kept", "shipped limit",
+    "field", "good is", "harmful by", "AUC", "limit", "its precision; held out", "good kept; held out", "shipped limit",
     "its precision", "good kept", "drops of datasets: limit, shipped",
 )  # fmt: skip
 
@@ -150,7 +152,8 @@ def markdown_of(found: Calibration) -> str:
     if found.lip_sync:
         parts += ["## Lip sync", table(LIP_SYNC_HEADS, [lip_sync_row(n, p) for n, p in found.lip_sync.items()])]
         rows = [[number(b.said), number(b.true), str(b.readings)] for b in found.lip_sync["all"].reliability]
-        parts += ["What `confidence` says, and how much of it is true:", table(("said", "true", "readings"), rows)]
+        said = "What `confidence` says, and how much of it is true (at most, under 0.5, where no offset is given):"
+        parts += [said, table(("said", "true", "readings"), rows)]
     costs = [[name, number(ms)] for name, ms in found.cost_ms_per_s.items()]
     parts += ["## Perturbations", table(CURVE_HEADS, [curve_row(curve) for curve in found.curves])]
     parts += ["## Cost", table(("score", "ms per second of clip"), costs)]

@@ -13,6 +13,9 @@ from vividhead.errors import UsageError
 if TYPE_CHECKING:
     from vividhead.cli.terminal import Verbs
 
+MIX_MINUTES = 10.0
+"""Of film that `bench curate --mix` makes."""
+
 
 def add_bench(verbs: "Verbs") -> None:
     """Add `vividhead bench`."""
@@ -24,7 +27,10 @@ def add_bench(verbs: "Verbs") -> None:
     curate = what.add_parser("curate", help="the stages of curation")
     curate.add_argument("footage", help="a folder, file, glob or source list")
     curate.add_argument("--filters", default="talking-head", help="a shipped policy or a path")
-    curate.add_argument("--minutes", type=float, help="loop each file to this length first")
+    curate.add_argument("--minutes", type=float, help="loop each file to this length first; of a mix, its length (10)")
+    curate.add_argument(
+        "--mix", action="store_true", help="make a film out of the footage of which 8 %% is kept, and measure that"
+    )
     curate.add_argument("--json", action="store_true", help="figures for scripts")
     curate.set_defaults(verb=_bench_curate)
     runners = what.add_parser("runners", help="the whole job on Ray against the local runner")
@@ -133,6 +139,12 @@ def _bench_curate(asked: argparse.Namespace) -> int:
     from vividhead.bench import bench_curate, table
 
     _check_minutes(asked.minutes)
+    if asked.mix:
+        from vividhead import bench_mix
+
+        mixed = bench_mix.bench_mix(asked.footage, asked.filters, asked.minutes or MIX_MINUTES, say)
+        show(json.dumps(mixed, indent=1) if asked.json else bench_mix.table(mixed))
+        return 0
     figures = bench_curate(asked.footage, asked.filters, asked.minutes)
     show(json.dumps(figures, indent=1) if asked.json else table(figures))
     return 0

@@ -95,7 +95,7 @@ def fit_confidence(trials: Sequence[Trial]) -> NDArray[np.float64]:
         same = [t for t in trials if t.window_s == window_s]
         true = [(t.used_frames, t.true[s].peak, t.is_right(s)) for t in same for s in SHIFTS]
         wrong = [(t.used_frames, reading.peak, False) for t in same for reading in t.wrong]
-        for group in (true, wrong):
+        for group in filter(None, (true, wrong)):  # no clip may be as long as the window
             seconds = [min(frames, LONGEST_CALIBRATED_FRAMES) / GRID_FPS for frames, _, _ in group]
             rows += [(1.0, s * peak, -s) for s, (_, peak, _) in zip(seconds, group, strict=True)]
             right += [good for _, _, good in group]
@@ -110,16 +110,21 @@ def fit_confidence(trials: Sequence[Trial]) -> NDArray[np.float64]:
     return np.array([*beta, LONGEST_CALIBRATED_FRAMES])
 
 
-def figures(trials: Sequence[Trial], map_: LipAudioMap) -> dict[str, float]:
-    """What trials of one window length say."""
+def held_out_maps(trials: Sequence[Trial], map_: LipAudioMap) -> dict[str, LipAudioMap]:
+    """Speaker → the map with a confidence that was fitted without the trials of that speaker, to judge them by."""
+    speakers = sorted({t.talk.speaker for t in trials})
+    others = {speaker: [t for t in trials if t.talk.speaker != speaker] for speaker in speakers}
+    return {speaker: replace(map_, confidence=fit_confidence(rest)) for speaker, rest in others.items()}
+
+
+def figures(trials: Sequence[Trial], maps: Mapping[str, LipAudioMap]) -> dict[str, float]:
+    """What trials of one window length say; `maps` are those of `held_out_maps`."""
     shifts = [s for s in SHIFTS if s]
     moved = [abs(t.true[s].lag_frames - t.true[0].lag_frames - s) <= 1 for t in trials for s in shifts]
     peaks = np.array([t.true[0].peak for t in trials])
     wrong_peaks = np.array([reading.peak for t in trials for reading in t.wrong])
-    sure = np.array([lip_audio.confidence_of(map_, t.true[0].peak, t.used_frames) for t in trials])
-    sure_of_wrong = np.array(
-        [lip_audio.confidence_of(map_, reading.peak, t.used_frames) for t in trials for reading in t.wrong]
-    )
+    sure = np.array([_confidence(maps, t, t.true[0]) for t in trials])
+    sure_of_wrong = np.array([_confidence(maps, t, reading) for t in trials for reading in t.wrong])
     right = np.array([t.is_right(0) for t in trials])
     out = {
         "windows": len(trials), "rel1": np.mean(moved), "abs3": right.mean(),
@@ -134,6 +139,10 @@ def figures(trials: Sequence[Trial], map_: LipAudioMap) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in out.items()}
 
 
+def _confidence(maps: Mapping[str, LipAudioMap], trial: Trial, reading: LagReading) -> float:
+    return lip_audio.confidence_of(maps[trial.talk.speaker], reading.peak, trial.used_frames)
+
+
 def figures_table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The figures in Markdown, one line a set of trials."""
     names = list(next(iter(found.values())))
@@ -144,13 +153,13 @@ def figures_table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def clip_table(trials: Sequence[Trial], map_: LipAudioMap) -> list[str]:
+def clip_table(trials: Sequence[Trial], maps: Mapping[str, LipAudioMap]) -> list[str]:
     """Each whole clip as the score would read it with a map that has not seen the speaker."""
     lines = ["| clip | seconds | offset_ms | peak | confidence |", "| --- | --- | --- | --- | --- |"]
     for t in (t for t in trials if t.window_s is None):
         offset_ms = t.true[0].lag_frames * 1000 / GRID_FPS
         peak = t.true[0].peak
-        sure = lip_audio.confidence_of(map_, peak, t.used_frames)
+        sure = _confidence(maps, t, t.true[0])
         lines.append(f"| {t.talk.name} | {len(t.talk) / GRID_FPS:.1f} | {offset_ms:+.0f} | {peak:.2f} | {sure:.2f} |")
     return lines
 
@@ -162,17 +171,18 @@ def fit(talks: Sequence[Talk]) -> tuple[LipAudioMap, list[str]]:
     map_, lags = fit_map([p for _, p in mine])
     lag_of = {t.name: lag for (t, _), lag in zip(mine, lags, strict=True)}
     trials = held_out_trials(talks, prepared)
+    maps = held_out_maps(trials, map_)
     map_ = replace(map_, confidence=fit_confidence(trials))
     found = {}
     for fitted, name in ((True, "fitted"), (False, "check")):
         for window_s in WINDOWS_S:
             some = [t for t in trials if t.window_s == window_s and t.talk.fitted is fitted]
             if some:
-                found[f"{name}, {f'{window_s} s' if window_s else 'whole'}"] = figures(some, map_)
+                found[f"{name}, {f'{window_s} s' if window_s else 'whole'}"] = figures(some, maps)
     map_ = replace(map_, provenance=_provenance(talks, lag_of, found))
     intercept, gain, loss, longest = map_.confidence
     formula = f"{intercept:.3f} + min(seconds, {longest / GRID_FPS:g}) * ({gain:.3f} * peak - {loss:.3f})"
-    report = [*figures_table(found), "", *clip_table(trials, map_), "", f"confidence = sigmoid({formula})"]
+    report = [*figures_table(found), "", *clip_table(trials, maps), "", f"confidence = sigmoid({formula})"]
     return map_, report
 
 

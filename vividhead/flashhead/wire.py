@@ -32,8 +32,8 @@ UP_BYTES, DOWN_BYTES = _UP.size, _DOWN.size
 IDLE, LAST = 1, 2
 """Flags: silence that nobody pushed; nothing that was pushed is left unsaid after this."""
 
-Codec = Literal["jpeg", "webp", "i420"]
-CODECS: Mapping[Codec, int] = {"jpeg": 1, "webp": 2}
+Codec = Literal["jpeg", "webp", "vp8", "vp9", "i420"]
+CODECS: Mapping[Codec, int] = {"jpeg": 1, "webp": 2, "vp8": 3, "vp9": 4}
 """As they stand in a message; `i420`, planes as they are, never leaves the server."""
 MIN_RATE_HZ, MAX_RATE_HZ = 4000, 384000
 MAX_PCM_BYTES, MAX_PORTRAIT_BYTES, MAX_TEXT_BYTES = 1 << 20, 8 << 20, 1 << 14
@@ -52,7 +52,7 @@ class Media:
 
     codec: Codec
     pictures: Sequence[bytes]
-    """Files of that kind, in order of time."""
+    """Files of that kind, in order of time; packets of VP8 or VP9, of which the first needs none before it."""
     pcm_S: NDArray[np.int16]
     """16 kHz mono."""
     epoch: int

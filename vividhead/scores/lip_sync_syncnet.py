@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from vividhead.score import FACE_CROP_SCALE, ClipMedia, Field, Score, Unmeasurable
 from vividhead.weights import find_file, fingerprint
 
@@ -11,16 +13,21 @@ _FARTHEST_FRAMES = 15
 
 
 class LipSyncSyncnet(Score):
-    """LSE-C, LSE-D and offset of SyncNet (Chung and Zisserman 2016), over the whole clip, every window.
+    """LSE-C, LSE-D and offset of SyncNet (Chung and Zisserman 2016), over the whole clip.
+
+    Every window of lips is read, or one in so many frames where the pipeline's `measure.syncnet_every_frames`
+    says so, which costs as much less; each is held against the sound at every shift either way.
 
     Needs its published weights (`vividhead weights fetch syncnet`), whose authors state no licence. Network,
     coefficients of sound, distances and view of the face are the reference's; the face box is our detector's
-    and not S3FD's, so values differ a little from those of its own pipeline. Runs on CUDA where there is one.
+    and not S3FD's, so values differ a little from those of its own pipeline. Runs on CUDA where there is one,
+    else the lips' branch by ONNX Runtime.
 
     Papers ask for an LSE-C of 3 and more, and an offset of 0 or 1 frames. The offset has the sign of
     `lip_sync`: positive where the picture is later than the sound.
     """
 
+    version: ClassVar[int] = 2
     needs: ClassVar[tuple[str, str] | None] = ("syncnet", "syncnet_v2.model")
     fields: ClassVar[Mapping[str, Field]] = {
         "lse_c": Field("1", "median of the mean distances at all shifts minus the least", 0),
@@ -28,6 +35,7 @@ class LipSyncSyncnet(Score):
         "offset_frames": Field(
             "frames", "shift of that least; positive: picture later than sound", -_FARTHEST_FRAMES, _FARTHEST_FRAMES
         ),
+        "windows": Field("windows", "windows of five frames that were read", 1),
     }
     cost_ms_per_s: ClassVar[float] = 1600.0
 
@@ -49,8 +57,14 @@ class LipSyncSyncnet(Score):
         windows = clip.clip.n_frames - WINDOW_FRAMES
         if windows < _LEAST_WINDOWS:
             raise Unmeasurable("too_short", f"{max(windows, 0)} windows of five frames, {_LEAST_WINDOWS} are needed")
-        reader = LipReader(self._network)
+        reader = LipReader(self._network, clip.syncnet_every_frames)
         for _, face_HWC in clip.faces():
             reader.add(face_of(face_HWC, FACE_CROP_SCALE))
-        found = fit(reader.points_ND(), sound_points_ND(self._network, clip.audio_S))
-        return {"lse_c": found.lse_c, "lse_d": found.lse_d, "offset_frames": found.offset_frames}
+        lips_ND = reader.points_ND()
+        found = fit(lips_ND, sound_points_ND(self._network, clip.audio_S))
+        return {
+            "lse_c": found.lse_c,
+            "lse_d": found.lse_d,
+            "offset_frames": found.offset_frames,
+            "windows": int(np.isfinite(lips_ND[:, 0]).sum()),
+        }

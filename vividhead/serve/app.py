@@ -25,6 +25,7 @@ STATIC = {
     "/app.js": ("app.js", "text/javascript"),
     "/client.js": ("client.js", "text/javascript"),
     "/player.js": ("player.js", "text/javascript"),
+    "/unpack.js": ("unpack.js", "text/javascript"),
     "/capture.js": ("capture.js", "text/javascript"),
     "/style.css": ("style.css", "text/css"),
 }

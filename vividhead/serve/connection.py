@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -38,8 +39,14 @@ from vividhead.serve.lobby import Lobby, RefusedError
 from vividhead.serve.portraits import Prepared
 from vividhead.serve.session import Goodbye, Session
 
+logger = logging.getLogger(__name__)
+
 BEGIN_S = 30.0
 """Who connects says what it wants within so long."""
+STALLS_S = 20.0
+"""A client that takes nothing for so long has gone, whatever its connection says."""
+BREATH_S = 0.01
+"""Until a client that sends too much is looked at again."""
 MOST_LETTERS = 500
 """Of a text to be said."""
 _START = {"version", "portrait", "seed", "video", "shown", "consent"}
@@ -78,8 +85,9 @@ class Connection:
         """All of it; returns when the connection has ended."""
         self._line = line
         try:
-            await self._line.send_text(text_of("hello", **self._lobby.hello()))
-            session = await asyncio.wait_for(self._begin(), BEGIN_S)
+            with self._lobby.at_the_door(self._client):
+                await self._line.send_text(text_of("hello", **self._lobby.hello()))
+                session = await asyncio.wait_for(self._begin(), BEGIN_S)
         except (WebSocketDisconnect, RuntimeError):
             return  # it went away before it began
         except TimeoutError:
@@ -133,7 +141,7 @@ class Connection:
         if type(seed) is not int or not MIN_SEED <= seed <= MAX_SEED:
             raise WireError(f"a seed is a whole number, {MIN_SEED} … {MAX_SEED}")
         offered = fields.get("video", ["jpeg"])
-        if not isinstance(offered, list) or not (usable := [kind for kind in offered if kind in CODECS]):
+        if not isinstance(offered, list) or not (usable := [kind for kind in offered if kind in list(CODECS)]):
             raise WireError(f"video is a list with {' or '.join(CODECS)}")
         consent, shown = fields.get("consent", False), fields.get("shown", False)
         if type(consent) is not bool or type(shown) is not bool:
@@ -182,6 +190,9 @@ class Connection:
                 if task is not None:
                     task.cancel()
             ended = await asyncio.gather(writes, reads, return_exceptions=True)
+            for fault in ended:
+                if isinstance(fault, Exception):
+                    logger.error("a connection ended by a fault of ours", exc_info=fault)
             self._lobby.leave(session, for_good=True in ended)
 
     async def _write(self, session: Session) -> bool:
@@ -189,15 +200,16 @@ class Connection:
         while True:
             out = await session.next_out()
             try:
-                if isinstance(out, Goodbye):
-                    await self._line.close(out.code, out.reason)
-                    return True
-                if isinstance(out, Media):
-                    await self._send(out)
-                    self._lobby.figures.count("pictures_sent", len(out.pictures))
-                else:
-                    await self._line.send_text(out)
-            except (WebSocketDisconnect, RuntimeError):
+                async with asyncio.timeout(STALLS_S):
+                    if isinstance(out, Goodbye):
+                        await self._line.close(out.code, out.reason)
+                        return True
+                    if isinstance(out, Media):
+                        await self._send(out)
+                        self._lobby.figures.count("pictures_sent", len(out.pictures))
+                    else:
+                        await self._line.send_text(out)
+            except (WebSocketDisconnect, RuntimeError, TimeoutError):
                 return False
 
     async def _send(self, media: Media) -> None:
@@ -207,6 +219,8 @@ class Connection:
         """Obey until the client goes; True where it said `stop`, so that it will not come back."""
         try:
             while True:
+                while session.is_flooded:
+                    await asyncio.sleep(BREATH_S)
                 if not await self._obey(session, await self._heard()):
                     session.say_goodbye(CLOSE_DONE, "stopped", "as you asked")
                     await asyncio.Event().wait()  # until the goodbye was sent

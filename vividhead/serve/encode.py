@@ -1,4 +1,4 @@
-"""Chunks to messages: pictures, watermarked, as JPEG or WebP by OpenCV, which lets other threads run meanwhile."""
+"""Chunks to messages: pictures, watermarked, as JPEG, WebP, VP8 or VP9, by libraries that let other threads run."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from vividhead.errors import VividHeadError
 from vividhead.flashhead.generate.stream import Chunk
 from vividhead.flashhead.watermark import marked
 from vividhead.flashhead.wire import Codec, Media
-from vividhead.media.live import i420_of
+from vividhead.media.live import LiveEncoder, i420_of
 from vividhead.records import SAMPLES_PER_FRAME
 
 PICTURES_PER_MESSAGE = 6
@@ -19,16 +19,24 @@ _PARAMETERS: dict[Codec, int] = {"jpeg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.I
 _SUFFIXES: dict[Codec, str] = {"jpeg": ".jpg", "webp": ".webp"}
 
 
-def messages(chunk: Chunk, codec: Codec, quality: int, label: str, *, is_last: bool) -> Iterator[Media]:
+def encoder_for(codec: Codec, side_px: int, quality: int) -> LiveEncoder | None:
+    """What a stream of VP8 or VP9 keeps from picture to picture; None where each is a file."""
+    return LiveEncoder(codec, side_px, quality) if codec == "vp8" or codec == "vp9" else None
+
+
+def messages(
+    chunk: Chunk, codec: Codec, quality: int, label: str, *, is_last: bool, encoder: LiveEncoder | None = None
+) -> Iterator[Media]:
     """A chunk in pieces, each with its own sound; the last one says so if nothing is left unsaid after it."""
     count = len(chunk.frames_THWC)
     pcm_S = np.clip(np.rint(chunk.pcm_S * 32767), -32768, 32767).astype(np.int16)
     for at in range(0, count, PICTURES_PER_MESSAGE):
         part_THWC = chunk.frames_THWC[at : at + PICTURES_PER_MESSAGE]
         end = at + len(part_THWC)
+        shown = [labelled(marked(picture_HWC), label) for picture_HWC in part_THWC]
         yield Media(
             codec=codec,
-            pictures=[encoded(labelled(marked(picture_HWC), label), codec, quality) for picture_HWC in part_THWC],
+            pictures=encoder.encode(shown) if encoder else [encoded(shown_HWC, codec, quality) for shown_HWC in shown],
             pcm_S=pcm_S[at * SAMPLES_PER_FRAME : end * SAMPLES_PER_FRAME],
             epoch=chunk.epoch,
             start_frame=chunk.start_frame + at,

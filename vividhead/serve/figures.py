@@ -8,7 +8,7 @@ from collections.abc import Mapping
 BOUNDS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _COUNTED = {
     "streams_opened": "Streams that were opened",
-    "streams_refused": "Streams refused because all places were taken",
+    "streams_refused": "Streams refused: no place, too many of one address, or the server is being stopped",
     "streams_failed": "Streams closed because their chunk could not be made",
     "pictures_sent": "Pictures sent",
     "pictures_dropped": "Pictures dropped because a client was too slow",

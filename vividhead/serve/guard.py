@@ -61,7 +61,7 @@ class Guard:
         if self._access.hosts is not None and name_of(host) not in self._access.hosts:
             return PlainTextResponse("This name is not one of this server's.", 421)
         origin = asked.headers.get("origin")
-        if origin is not None and origin not in self._origins and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self._origins and _host_of(origin) != host.lower():
             return PlainTextResponse("This page may not use this server.", 403)
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
             if scope["method"] != "POST" or asked.url.path != RTC_PATH:
@@ -74,3 +74,10 @@ class Guard:
         if asked.url.path in OPEN_PATHS:
             return None
         return without_token(asked, self._access, COOKIE, "serve", by_address=scope["type"] == "http")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # as of an address that begins like IPv6
+        return None

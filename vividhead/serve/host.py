@@ -18,7 +18,7 @@ from vividhead.errors import VividHeadError
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.wire import Pcm
-from vividhead.serve.encode import messages
+from vividhead.serve.encode import encoder_for, messages
 from vividhead.serve.figures import Figures
 from vividhead.serve.session import Session
 
@@ -30,6 +30,10 @@ MOST_REST_LEAD_S = 0.6
 """Rest is made no earlier, however slow the machine: speech would wait behind it."""
 LANES = 4
 """Threads that encode; a stream's pictures stay in order as it keeps to one of them."""
+MOST_ENCODING_CHUNKS = 4
+"""Of one stream: where pictures are made faster than they are encoded, they are made later, not kept."""
+OBEYS_S = 0.02
+"""The thread obeys so long before it looks for what is due: who sends much stalls nobody else."""
 
 
 class Host:
@@ -82,8 +86,8 @@ class Host:
 
         def settle(fault: VividHeadError | None) -> None:
             if opened.cancelled():
-                self.close(session)
-            elif fault is None:
+                return
+            if fault is None:
                 opened.set_result(None)
             else:
                 opened.set_exception(fault)
@@ -94,15 +98,23 @@ class Host:
                 session.stream = self._engine.open(portrait_HWC, session.seed, as_it_is=True)
             except VividHeadError as found:
                 fault = found
+            except Exception:  # as a device's memory that is full: those who are in go on
+                logger.exception("a stream could not be opened")
+                fault = VividHeadError("the server could not open a stream")
             else:
                 session.clock.forget(time.monotonic())
                 self._sessions.append(session)
                 self._n_opened += 1
-            self._figures.count("streams_opened" if fault is None else "streams_refused")
+            if fault is None:
+                self._figures.count("streams_opened")
             loop.call_soon_threadsafe(settle, fault)
 
         self._commands.put(command)
-        await opened
+        try:
+            await opened
+        except asyncio.CancelledError:
+            self.close(session)  # it may have been opened in this very moment, and nobody would know
+            raise
 
     def push(self, session: Session, sound: Pcm) -> None:
         """Let the session speak this."""
@@ -150,15 +162,20 @@ class Host:
 
     def _order(self, session: Session, command: Callable[[], None]) -> None:
         def obeyed() -> None:
+            session.n_obeyed += 1
             if session.closed or session.stream is None:
                 return
             try:
                 command()
-            except VividHeadError as fault:
-                session.from_thread(session.fail, str(fault))
+            except Exception as fault:
+                if not isinstance(fault, VividHeadError):
+                    logger.exception("a command failed: stream closed")
+                self._fail(session, fault)
+                return
             session.waiting_s = session.stream.waiting_s
 
         session.heard_at = time.monotonic()
+        session.n_ordered += 1
         self._commands.put(obeyed)
 
     def _run(self) -> None:
@@ -172,7 +189,8 @@ class Host:
     def _obey(self, wait_s: float) -> None:
         try:
             self._commands.get(timeout=wait_s)() if wait_s else self._commands.get_nowait()()
-            while True:
+            until = time.monotonic() + OBEYS_S
+            while time.monotonic() < until:
                 self._commands.get_nowait()()
         except queue.Empty:
             return
@@ -180,11 +198,13 @@ class Host:
     def _work(self) -> float:
         """Make what is due; returns the seconds for which there is nothing to do but to obey."""
         now = self._turned_at = time.monotonic()
-        listened = [s for s in self._sessions if s.attached]
+        attached = [s for s in self._sessions if s.attached]
+        most_frames = MOST_ENCODING_CHUNKS * self._engine.model.config.new_frames
+        listened = [s for s in attached if s.frames_made - s.frames_delivered < most_frames]
         due = [s for s in listened if s.clock.is_due(now, _speaks(s), self._rest_lead_s)]
         if not due:
             waits = (s.clock.wait_s(now, _speaks(s), self._rest_lead_s) for s in listened)
-            return min([1.0, *waits])
+            return min([1.0 if len(listened) == len(attached) else 0.02, *waits])
         speech = [s for s in due if _speaks(s)]
         self._make(speech or due, now)
         return 0.0
@@ -234,7 +254,11 @@ class Host:
 
     def _encode(self, session: Session, chunk: Chunk, is_last: bool, began: float) -> None:
         try:
-            pieces = list(messages(chunk, session.codec, self._quality, self._label, is_last=is_last))
+            if session.encoder is None:
+                session.encoder = encoder_for(session.codec, chunk.frames_THWC.shape[1], self._quality)
+            pieces = list(
+                messages(chunk, session.codec, self._quality, self._label, is_last=is_last, encoder=session.encoder)
+            )
         except Exception as fault:  # nobody waits for a lane's result: it would be gone, and the listener with nothing
             logger.exception("pictures could not be encoded: stream closed")
             self._tell(session, fault)

@@ -4,7 +4,9 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,6 +26,8 @@ from vividhead.serve.session import Session
 logger = logging.getLogger(__name__)
 
 LOOK_AROUND_S = 0.5
+DOORSTEPS = 2
+"""So many connections for each stream of an address may be about to begin: pictures that they send are looked at."""
 HANGS_S = 60.0
 """An engine that was not seen at work for so long hangs."""
 
@@ -55,7 +59,9 @@ class Lobby:
         self.draining = False
         self._model = model
         self._sessions: dict[str, Session] = {}
-        self._opening = 0
+        self._opening: Counter[str] = Counter()
+        """Streams that are being opened, by their client."""
+        self._arrived: Counter[str] = Counter()
 
     def hello(self) -> dict[str, Any]:
         """What a client is told first."""
@@ -92,27 +98,43 @@ class Lobby:
             return RefusedError("draining", "the server is being stopped", self.serving.drain_s)
         if self.host.silent_s > HANGS_S:
             return RefusedError("failed", "the engine does not answer", 60.0)
-        if self.host.n_open + self._opening >= self.host.capacity:
+        if self.host.n_open >= self.host.capacity:
             text = f"all {self.host.capacity} places are taken"
             return RefusedError("full", text, self._free_in_s())
         return None
 
+    @contextmanager
+    def at_the_door(self, client: str) -> Iterator[None]:
+        """Somebody who has no stream yet: they, too, are so many of one address. Raises RefusedError."""
+        if self._arrived[client] >= DOORSTEPS * self.serving.streams_per_client:
+            raise RefusedError("too_many", "too many connections of your address have not begun a stream", 10.0)
+        self._arrived[client] += 1
+        try:
+            yield
+        finally:
+            self._arrived -= Counter([client])
+
     async def admit(self, session: Session, portrait: Prepared) -> None:
         """Open the session's stream. Raises RefusedError."""
-        of_client = sum(other.client == session.client for other in self._sessions.values())
+        client = session.client
+        of_client = self._opening[client] + sum(other.client == client for other in self._sessions.values())
         if of_client >= self.serving.streams_per_client:
+            self.figures.count("streams_refused")
             raise RefusedError("too_many", f"{of_client} streams of your address are open, and no more may be", 10.0)
         if refused := self.why_not_ready():
             self.figures.count("streams_refused")
             raise refused
-        self._opening += 1
+        self._opening[client] += 1
         try:
             await self.host.open(session, portrait.picture_HWC)
         except EngineFullError as fault:
+            self.figures.count("streams_refused")
             raise RefusedError("full", str(fault), self._free_in_s()) from fault
+        except VividHeadError as fault:
+            raise RefusedError("failed", str(fault)) from fault
         finally:
-            self._opening -= 1
-        session.portrait_sha256 = portrait.sha256
+            self._opening -= Counter([client])  # a client that has none is forgotten
+        session.portrait_sha256, session.figures = portrait.sha256, self.figures
         try:
             self._log("opened", session)
         except OSError as fault:
@@ -163,6 +185,8 @@ class Lobby:
             await asyncio.sleep(0.05)
         for session in list(self._sessions.values()):
             session.say_goodbye(CLOSE_RESTART, "draining", "the server is being stopped", retry_s=5.0)
+            if not session.attached:  # nobody is there to be waited for
+                self._remove(session)
         while self._sessions and time.monotonic() < until + 2.0:
             await asyncio.sleep(0.05)
 

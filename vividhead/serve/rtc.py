@@ -52,17 +52,17 @@ class Peers:
         if list(self._tasks.values()).count(client) >= self._lobby.serving.streams_per_client:
             raise RefusedError("too_many", "your address has as many connections open as it may", 10.0)
         peer = Peer(self._lobby, client, portrait)
+        task = asyncio.create_task(peer.serve())  # it counts from now on, however long the answer takes
+        self._tasks[task] = client
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
         try:
-            sdp = await peer.answer(sdp)
+            return await peer.answer(sdp)
         except Exception as fault:  # what a library finds wrong with a stranger's text has no type of its own
             logger.info("an offer that cannot be answered", exc_info=True)
+            task.cancel()
             await peer.close()
             self._lobby.figures.count("bad_messages")
             raise RefusedError("bad_message", f"this offer cannot be answered: {fault}") from fault
-        task = asyncio.create_task(peer.serve())
-        self._tasks[task] = client
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
-        return sdp
 
     async def close(self) -> None:
         """Send everyone away."""

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from vividhead.flashhead.generate.stream import Chunk, Stream
 from vividhead.flashhead.wire import CLOSE_FAILED, Codec, Media, text_of
+from vividhead.media.live import LiveEncoder
 from vividhead.records import GRID_FPS
+from vividhead.serve.figures import Figures
 
 LEAD_S = 1.92
 """Speech is made so far ahead of what is shown: two chunks."""
+MOST_ORDERS, MOST_NOTES = 16, 64
+"""Commands and answers that wait; whoever sends more is not read meanwhile."""
 IN_FLIGHT_S = 2 * LEAD_S
 """What was sent and not yet shown, to a client that says what it shows."""
 
@@ -82,6 +86,8 @@ class Session:
     portrait_sha256: str = ""
     key: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     stream: Stream | None = None
+    encoder: LiveEncoder | None = None
+    """Of VP8 or VP9; the thread that encodes owns it."""
     clock: PlayClock = field(default_factory=PlayClock)
     attached: bool = True
     """Whether someone is listening; without, nothing is made."""
@@ -100,6 +106,12 @@ class Session:
     """Counted by the host's thread."""
     frames_delivered: int = 0
     """Counted by the event loop: what lies between is being encoded."""
+    n_ordered: int = 0
+    """Commands for the stream, counted by the event loop."""
+    n_obeyed: int = 0
+    """Of them those that the host's thread has done."""
+    figures: Figures | None = None
+    """Where what is dropped is counted, once the session has its place."""
     heard_at: float = field(default_factory=time.monotonic)
     """When somebody last said something to it, or its connection broke."""
     _notes: deque[str] = field(default_factory=deque)
@@ -122,7 +134,10 @@ class Session:
                 self._media = deque(waiting for waiting in self._media if not waiting.idle)
             self._media.append(piece)
         while sum(piece.duration_s for piece in self._media) > self.backlog_s:
-            self.dropped += len(self._media.popleft().pictures)
+            count = len(self._media.popleft().pictures)
+            self.dropped += count
+            if self.figures is not None:
+                self.figures.count("pictures_dropped", count)
         self._wake.set()
 
     def hear(self, duration_s: float) -> None:
@@ -161,8 +176,15 @@ class Session:
     def reattach(self) -> None:
         """Another connection listens now; what was on its way to the old one is lost."""
         self.attached, self.heard_at = True, time.monotonic()
+        if self._goodbye is None:
+            self._notes.clear()  # `resumed` comes first, and tells what they did
         self.shown_frame = self.sent_frame
         self._wake.set()
+
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more was said to it than it has done or answered: it listens again when it has."""
+        return self.n_ordered - self.n_obeyed >= MOST_ORDERS or len(self._notes) >= MOST_NOTES
 
     @property
     def unspoken_s(self) -> float:

@@ -48,6 +48,7 @@ Floats = NDArray[np.float64]
 SPREAD: Mapping[str, tuple[str, float, float]] = {
     "artifacts.blocking": ("lognormal", 1.3, 0.25),
     "artifacts.banding": ("beta", 1.5, 8),
+    "interlacing.combed_fraction": ("beta", 0.4, 30),
     "audio_quality.snr_db": ("normal", 28, 9),
     "audio_quality.bandwidth_hz": ("normal", 6800, 900),
     "audio_quality.flat_top_fraction": ("beta", 0.3, 60),
@@ -92,6 +93,9 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "other_faces.seconds_fraction": ("beta", 0.15, 3),
     "other_faces.largest_height_ratio": ("beta", 0.3, 1.5),
     "sharpness.blurs_per_face_p10": ("lognormal", 105, 0.45),
+    "detail.true_face_px": ("lognormal", 220, 0.3),
+    "detail.true_resolution_fraction": ("beta", 12, 0.8),
+    "detail.motion_blur_anisotropy": ("lognormal", 1.3, 0.2),
     "speech.speech_fraction": ("beta", 5, 1.6),
     "speech.longest_gap_s": ("lognormal", 0.8, 0.7),
 }

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vividhead.clip_media import unscaled
 from vividhead.faces import FaceDetector, FaceMesh
 from vividhead.media.planes import resized
 from vividhead.records import SAMPLES_PER_FRAME, Clip
-from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, OtherFace
+from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, UNSCALED_EVERY, OtherFace
 
 Picture = NDArray[np.uint8]
 
@@ -61,6 +62,7 @@ class ArrayClipMedia:
         looked = range(0, n, _DETECT_STEP) if detected_frames is None else detected_frames
         self.detected_frames = tuple(looked)
         self.speech_spans_s = tuple(speech_spans_s)
+        self.syncnet_every_frames = 1
         boxes_T4 = self._detected(n) if box_xyxy_px_T4 is None else box_xyxy_px_T4
         self.box_xyxy_px_T4 = np.array(np.broadcast_to(boxes_T4, (n, 4)), np.float32)
         self.audio_S = np.zeros(n * SAMPLES_PER_FRAME, np.float32) if audio_S is None else audio_S
@@ -94,6 +96,15 @@ class ArrayClipMedia:
         """Yield (frame, RGB face crop) for every `step`-th grid frame."""
         for frame in range(0, self.clip.n_frames, step):
             yield frame, self.face_HWC(frame)
+
+    def unscaled_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield (frame, luma) of the face box, unscaled; see `ClipMedia.unscaled_lumas`."""
+        for frame in range(0, self.clip.n_frames, UNSCALED_EVERY):
+            luma_HW = np.asarray(cv2.cvtColor(self._picture(frame), cv2.COLOR_RGB2GRAY), np.uint8)
+            x0, y0, x1, y1 = self.box_xyxy_px_T4[frame].tolist()
+            inside_HW = unscaled(luma_HW, (x0, y0, x1, y1))
+            if inside_HW is not None:
+                yield frame, inside_HW
 
     def _detected(self, n: int) -> NDArray[np.float64]:
         """Return (T, 4) boxes of the largest face, interpolated between the detector's looks."""

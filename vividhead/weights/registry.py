@@ -10,6 +10,7 @@ from vividhead.weights.files import File, Licence, Model
 _FLASHHEAD = "https://huggingface.co/Soul-AILab/SoulX-FlashHead-1_3B/resolve/59119b6c681230c3eeee157e224ae1941746711e"
 _WAV2VEC = "https://huggingface.co/facebook/wav2vec2-base-960h/resolve/22aad52d435eb6dbaf354bdad9b0da84ce7d6156"
 _LIGHT_ASD = "https://raw.githubusercontent.com/Junhua-Liao/Light-ASD/ed38c232de5efe0261dbd68627c0ade7cdfe14eb"
+_WHISPER = "https://openaipublic.azureedge.net/main/whisper/models"
 _DIT = "diffusion_pytorch_model.safetensors"
 _APACHE = Licence(name="Apache-2.0", commercial=True)
 
@@ -146,6 +147,21 @@ MODELS = (
                 address=f"{_LIGHT_ASD}/weight/finetuning_TalkSet.model",
                 size_bytes=4_175_289,
                 sha256="efc375833887eefa9d209dc92810e18519b04c3c73ea35a549f2a7f40b7d94d5",
+            ),
+        ),
+    ),
+    Model(
+        name="whisper-small",
+        role="OpenAI's Whisper, model small, of many languages: what is said",
+        folder="whisper",
+        licence=Licence(name="MIT", commercial=True),
+        used_by=("score transcript",),
+        files=(
+            File(
+                name="small.pt",
+                address=f"{_WHISPER}/9ecf779972d90ba49c06d968637d720dd632c55bbf19d441fb42bf17a411e794/small.pt",
+                size_bytes=483_617_219,
+                sha256="9ecf779972d90ba49c06d968637d720dd632c55bbf19d441fb42bf17a411e794",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Pictures that hold less detail than their pixels promise: out of focus, smeared by motion, scaled up.
+"""Pictures that hold less detail than their pixels promise: out of focus, smeared, scaled up, woven of two fields.
 
 Sizes are relative to the face's height, so that a level means the same in every clip.
 """
@@ -11,6 +11,9 @@ import numpy as np
 from vividhead.calibrate.perturbations.family import Family, Pictures, Scene, Truth
 
 SHARPNESS = ("sharpness.blurs_per_face_p10",)
+DETAIL = ("detail.true_face_px", "detail.true_resolution_fraction")
+SMEAR = ("detail.motion_blur_anisotropy",)
+COMBING = ("interlacing.combed_fraction",)
 
 
 def each(frames_THWC: Pictures, change: Callable[[Pictures], object]) -> Pictures:
@@ -56,23 +59,36 @@ def scaled(scene: Scene, other: Scene, level: float, rng: np.random.Generator) -
     return scene.shown(each(scene.frames_THWC, lambda frame: cv2.resize(frame, small, interpolation=cv2.INTER_AREA)))
 
 
+def woven(scene: Scene, other: Scene, level: float, rng: np.random.Generator) -> Scene:
+    """Every other row from `level` frames later: what moved meanwhile is combed."""
+    frames_THWC = scene.frames_THWC.copy()
+    later = np.minimum(np.arange(scene.n_frames) + round(level), scene.n_frames - 1)
+    frames_THWC[:, 1::2] = scene.frames_THWC[later, 1::2]
+    return scene.shown(frames_THWC)
+
+
 FAMILIES = (
     Family(
         name="defocus", meaning="a Gaussian blur of this sigma", unit="% of the face's height",
-        levels=(0.5, 1, 2, 4), harmful=(2, 4), concerns=SHARPNESS, changes="pictures", make=defocused,
+        levels=(0.5, 1, 2, 4), harmful=(2, 4), concerns=SHARPNESS, watches=(*DETAIL, *SMEAR), changes="pictures",
+        make=defocused,
     ),
     Family(
         name="motion_blur", meaning="a straight smear of this length", unit="% of the face's height",
-        levels=(4, 8), harmful=(8,), concerns=SHARPNESS, changes="pictures", make=smeared,
+        levels=(4, 8), harmful=(8,), concerns=SMEAR, watches=(*SHARPNESS, *DETAIL), changes="pictures", make=smeared,
     ),
     Family(
         name="false_resolution", meaning="scaled down to a face of this height and up again (negative, in pixels)",
-        unit="px", levels=(-160, -110, -80, -50), harmful=(-80, -50), concerns=SHARPNESS, changes="pictures",
-        make=down_and_up,
+        unit="px", levels=(-160, -110, -80, -50), harmful=(-80, -50), concerns=DETAIL, watches=(*SHARPNESS, *SMEAR),
+        changes="pictures", make=down_and_up,
     ),
     Family(
         name="scaled", meaning="the whole picture made smaller by this part: no damage", unit="of 1",
-        levels=(-0.25, -0.5), harmful=(), concerns=SHARPNESS, changes="pictures", make=scaled,
+        levels=(-0.25, -0.5), harmful=(), concerns=SHARPNESS, watches=DETAIL, changes="pictures", make=scaled,
         truth=(Truth(field=SHARPNESS[0], of_level=lambda less: 1.0, compared="times_untouched"),),
+    ),
+    Family(
+        name="interlaced", meaning="every other row from so many frames later, as two fields in one picture",
+        unit="frames", levels=(1, 2), harmful=(1, 2), concerns=COMBING, changes="pictures", make=woven,
     ),
 )  # fmt: skip

@@ -36,7 +36,10 @@ FAMILIES = (
         name="audio_shift", meaning="the pictures come later than their sound (negative: earlier)", unit="frames",
         levels=(-15, -12, -8, -5, -3, -2, -1, -0.5, 0.5, 1, 2, 3, 5, 8, 12, 15),
         harmful=(-15, -12, -8, -5, 5, 8, 12, 15), concerns=("lip_sync.offset_ms",), changes="sound", make=moved,
-        truth=(Truth(field="lip_sync.offset_ms", of_level=lambda k: k * FRAME_MS, compared="plus_untouched"),),
+        truth=(
+            Truth(field="lip_sync.offset_ms", of_level=lambda k: k * FRAME_MS, compared="plus_untouched"),
+            Truth(field="lip_sync_syncnet.offset_frames", of_level=lambda k: k, compared="plus_untouched"),
+        ),
     ),
     Family(
         name="audio_drift", meaning="sound that runs away from the pictures by so much over the clip", unit="frames",
@@ -46,5 +49,6 @@ FAMILIES = (
     Family(
         name="other_voice", meaning="the sound of a clip of another source", unit="of 1", levels=(1,), harmful=(1,),
         concerns=("lip_sync.confidence",), changes="sound", make=another_voice,
+        watches=("lip_sync_syncnet.lse_c", "lip_sync_syncnet.lse_d"),
     ),
 )  # fmt: skip

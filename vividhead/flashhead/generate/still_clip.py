@@ -25,7 +25,7 @@ def still_clip(
     )  # fmt: skip
     height, width = planes.y_HW.shape
     others = [OtherFace(0, height_px) for height_px in other_heights_px]
-    face = cut_face(planes, box)
+    face = cut_face(planes, box, 0)
     return BufferedClipMedia(
         clip, (width, height), [box], lambda: [face], [0], others, [],
         lambda start, end: np.zeros((end - start) * SAMPLES_PER_FRAME, np.float32), mesh=_settled,

@@ -1,5 +1,6 @@
 import { TalkingHead, toInt16 } from "./client.js";
 import { Player } from "./player.js";
+import { preferredVideo } from "./unpack.js";
 
 const find = (id) => document.getElementById(id);
 const state = (text) => { find("state").textContent = text; };
@@ -53,7 +54,8 @@ async function begin() {
   });
   const portrait = chosen.value === "\u0000own" ? upload : chosen.value;
   try {
-    await head.open({ portrait, consent: find("consent").checked });
+    const video = await preferredVideo(new URLSearchParams(location.search).get("video"));
+    await head.open({ portrait, video, consent: find("consent").checked });
   } catch {
     return;  // onEnd told why
   }

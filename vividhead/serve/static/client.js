@@ -4,11 +4,11 @@
 //   const hello = await head.open({ portrait: "demo" });
 //   head.push(int16Samples, 48000); head.flush();
 //
-// It reconnects and resumes by itself when the connection breaks.
+// Pictures are Blobs, or packets of VP8 or VP9 where `video` offers them: unpack.js decodes both. It reconnects and resumes by itself when the connection breaks.
 
 const VERSION = 1;
 const MEDIA = 0x81;
-const CODECS = { 1: "image/jpeg", 2: "image/webp" };
+const CODECS = { 1: "jpeg", 2: "webp", 3: "vp8", 4: "vp9" };
 const IDLE = 1, LAST = 2;
 const UP_BYTES = 8, DOWN_BYTES = 32;
 const RETRY_MS = [100, 300, 1000, 2000, 4000];
@@ -35,17 +35,19 @@ export function parseMedia(buffer) {
   const view = new DataView(buffer);
   if (view.getUint8(0) !== MEDIA || view.getUint8(1) !== VERSION) throw new Error("not a media message of version 1");
   const flags = view.getUint8(3), count = view.getUint16(16, true), nSamples = view.getUint32(24, true);
+  const codec = CODECS[view.getUint8(2)], isFile = codec === "jpeg" || codec === "webp";
   let at = DOWN_BYTES + 4 * count;
   const pictures = [];
   for (let k = 0; k < count; k++) {
     const size = view.getUint32(DOWN_BYTES + 4 * k, true);
-    pictures.push(new Blob([new Uint8Array(buffer, at, size)], { type: CODECS[view.getUint8(2)] }));
+    const data = new Uint8Array(buffer, at, size);
+    pictures.push(isFile ? new Blob([data], { type: `image/${codec}` }) : data);
     at += size;
   }
   const pcm = new Float32Array(nSamples);
   for (let k = 0; k < nSamples; k++) pcm[k] = view.getInt16(at + 2 * k, true) / 32768;
   return {
-    pictures, pcm, idle: Boolean(flags & IDLE), last: Boolean(flags & LAST), epoch: view.getUint32(4, true),
+    codec, pictures, pcm, idle: Boolean(flags & IDLE), last: Boolean(flags & LAST), epoch: view.getUint32(4, true),
     startFrame: Number(view.getBigUint64(8, true)), sidePx: view.getUint16(18, true), rateHz: view.getUint32(20, true),
     dropped: view.getUint32(28, true),
   };

@@ -1,5 +1,7 @@
 // Pictures and sound on one clock: the audio context's. Sound is scheduled, pictures follow what is heard now.
 
+import { Unpacker } from "./unpack.js";
+
 const FPS = 25;
 const LEAD_S = 0.12;  // between the arrival of the first pictures and their time
 const BOUNCE = 24;  // pictures of rest that go back and forth while nothing comes
@@ -19,6 +21,9 @@ export class Player {
     this.gaps = 0;
     this.received = 0;
     this.generation = 0;
+    this.unpacker = new Unpacker();
+    this.codec = null;
+    this.undecoded = 0;
     this.arrivals = Promise.resolve();
   }
 
@@ -52,10 +57,14 @@ export class Player {
   // Decoding is asynchronous: messages wait for one another, so that they stay in order.
   add(media) {
     const generation = this.generation;
-    const bitmaps = Promise.all(media.pictures.map((picture) => createImageBitmap(picture)));
+    this.codec = media.codec;
     this.arrivals = this.arrivals.then(async () => {
-      const decoded = await bitmaps;
-      if (generation === this.generation && this.running) this._place(media, decoded);
+      const isWanted = () => generation === this.generation && this.running;
+      if (!isWanted()) return;
+      const decoded = await this.unpacker.bitmaps(media).catch(() => null);
+      if (decoded === null) this.undecoded++;
+      else if (isWanted()) this._place(media, decoded);
+      else decoded.forEach((bitmap) => bitmap.close());
     });
   }
 
@@ -164,13 +173,14 @@ export class Player {
       skewMs: sorted.length ? sorted[Math.floor(sorted.length / 2)] : null,
       worstSkewMs: sorted.length ? sorted[Math.floor(sorted.length * 0.95)] : null,
       gaps: this.gaps, shownFrame: this.shownFrame, playing: this.sources.size, spoken: this.skews.length,
-      received: this.received,
+      received: this.received, codec: this.codec, undecoded: this.undecoded,
     };
   }
 
   stop() {
     this.silence();
     this.running = false;
+    this.unpacker.close();
     this.context.close();
   }
 }
