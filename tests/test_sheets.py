@@ -4,7 +4,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from faults.full_disk import full_disk
@@ -36,21 +35,12 @@ def test_a_table_made_bit_by_bit_has_the_bytes_of_one_made_at_once(
     rows = measured(count)
     pyarrow.parquet.write_table(table(COLUMNS, rows), tmp_path / "a", compression="zstd", row_group_size=100)
     monkeypatch.setattr(sheets, "ROWS_AT_ONCE", 37)
-    monkeypatch.setattr(sheets, "ROW_GROUP", 100)
+    monkeypatch.setattr(sheets, "ROWS_OF_A_GROUP", 100)
     with Sheet(tmp_path / "b", COLUMNS) as sheet:
         for row in rows:
             sheet.add(row)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-
-
-def test_a_row_group_is_as_large_as_parquets_own() -> None:
-    count = 1024 * 1024 + 1
-    rows = pa.table({"n": range(count)})
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(rows, sink)
-    about = pyarrow.parquet.ParquetFile(pa.BufferReader(sink.getvalue())).metadata
-    assert [about.row_group(n).num_rows for n in range(about.num_row_groups)] == [sheets.ROW_GROUP, 1]
 
 
 def test_lists_and_decisions_come_through_as_well(tmp_path: Path) -> None:
@@ -79,3 +69,16 @@ def test_a_full_disk_is_told_and_leaves_the_older_one(tmp_path: Path, monkeypatc
             for row in measured(5000):
                 sheet.add(row)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_what_hangs_on_a_table_is_told_before_it_changes_and_only_then(tmp_path: Path) -> None:
+    seen: list[bytes | None] = []
+
+    def before() -> None:
+        seen.append((tmp_path / "a").read_bytes() if (tmp_path / "a").is_file() else None)
+
+    for count in (3, 3, 4):
+        with Sheet(tmp_path / "a", COLUMNS, before) as sheet:
+            for row in measured(count):
+                sheet.add(row)
+    assert seen == [None, parquet(table(COLUMNS, measured(3)))]

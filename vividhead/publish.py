@@ -4,8 +4,10 @@ Everything is a pure function of the ledger, pipeline and filters, so publishing
 killed while publishing is mended by the next.
 """
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,9 @@ def _tables(dataset: Path, chain: Chain) -> Iterator[tuple[SegmentState, Clip]]:
     with ExitStack() as sheets:
         decisions = dataset / "decisions" / chain.job.policy.digest / "decisions.parquet"
         decided = sheets.enter_context(Sheet(decisions, DECISIONS))  # left, and so written, last
-        scored = {name: sheets.enter_context(_score_sheet(dataset, name)) for name in reversed(names)}
-        clips = sheets.enter_context(Sheet(dataset / "clips.parquet", CLIPS))
+        stale = partial(drop_other_decisions, dataset, chain.job.policy.digest)
+        scored = {name: sheets.enter_context(_score_sheet(dataset, name, stale)) for name in reversed(names)}
+        clips = sheets.enter_context(Sheet(dataset / "clips.parquet", CLIPS, stale))
         parts = sheets.enter_context(Sheet(dataset / "segments.parquet", SEGMENTS))
         sources = sheets.enter_context(Sheet(dataset / "sources.parquet", SOURCES))
         for source in chain.sources:
@@ -65,9 +68,17 @@ def _tables(dataset: Path, chain: Chain) -> Iterator[tuple[SegmentState, Clip]]:
                     yield state, clip
 
 
-def _score_sheet(dataset: Path, name: str) -> Sheet:
+def drop_other_decisions(dataset: Path, digest: str) -> None:
+    """Decisions of other filters are of the clips and measurements before: judging anew costs seconds, and a wrong
+    decision that stays may keep what is revoked."""
+    for path in (dataset / "decisions").glob("*"):
+        if path.name != digest:
+            shutil.rmtree(path)
+
+
+def _score_sheet(dataset: Path, name: str, stale: Callable[[], None]) -> Sheet:
     columns = (*MEASUREMENTS, *score_columns(score.score_class(name)))
-    return Sheet(dataset / "measurements" / name / "measurements.parquet", columns)
+    return Sheet(dataset / "measurements" / name / "measurements.parquet", columns, stale)
 
 
 def _source_row(source: Source) -> dict[str, Any]:

@@ -4,23 +4,22 @@ Rows become Arrow batches, which wait in a nameless file beside the table; at th
 row group at a time, and the table gets its name when it is whole.
 """
 
+import filecmp
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from vividhead.ledger import storage_error, sync_folder
-from vividhead.manifest import Column, schema, table
+from vividhead.manifest import ROWS_OF_A_GROUP, Column, schema, table
 
 if TYPE_CHECKING:
     import pyarrow
 
 ROWS_AT_ONCE = 2048
-ROW_GROUP = 1024 * 1024
-"""Parquet's own default, which decides the bytes of a table with more rows."""
 
 
 class Rows:
@@ -78,6 +77,11 @@ class Rows:
 class Sheet(Rows):
     """One table on its way to the disk. Leaving it without an error puts the table in its place."""
 
+    def __init__(self, path: Path, columns: Sequence[Column], before_change: Callable[[], None] | None = None) -> None:
+        """`before_change` is called before a table comes where none or another one stands."""
+        super().__init__(path, columns)
+        self._before_change = before_change
+
     def _groups(self) -> "Iterator[pyarrow.Table]":
         """The rows in row groups, each in one piece, as a table made at once would be written; one at least."""
         import pyarrow as pa
@@ -85,9 +89,9 @@ class Sheet(Rows):
         waiting: list[pa.RecordBatch] = []
         count = 0
         for batch in self._all():
-            while count + len(batch) > ROW_GROUP:
-                waiting.append(batch.slice(0, ROW_GROUP - count))
-                batch = batch.slice(ROW_GROUP - count)
+            while count + len(batch) > ROWS_OF_A_GROUP:
+                waiting.append(batch.slice(0, ROWS_OF_A_GROUP - count))
+                batch = batch.slice(ROWS_OF_A_GROUP - count)
                 yield pa.Table.from_batches(waiting, schema(self._columns)).combine_chunks()
                 waiting, count = [], 0
             waiting.append(batch)
@@ -106,6 +110,9 @@ class Sheet(Rows):
                 file.flush()
                 os.fsync(file.fileno())
             with told(self._path):
+                same = self._path.is_file() and filecmp.cmp(part, self._path, shallow=False)
+                if self._before_change is not None and not same:
+                    self._before_change()
                 part.replace(self._path)
                 sync_folder(self._path.parent)
         finally:
