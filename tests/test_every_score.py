@@ -184,7 +184,7 @@ def test_the_cheap_come_first_then_those_of_the_mesh_then_identity() -> None:
             *("framing", "other_faces", "speech", "exposure", "loudness", "sharpness"),
             *("audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background"),
         ],
-        ["head_pose", "motion", "expression", "lip_sync"],
+        ["head_pose", "motion", "expression", "occlusion", "lip_sync"],
         ["identity"],
         ["active_speaker", "lip_sync_syncnet", "transcript"],
     ]
