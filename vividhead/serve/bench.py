@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed
 
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.client import ServerRefusedError, connect
@@ -87,9 +88,10 @@ def listen(address: str, seed: int, until: float, listener: Listener) -> None:
                         rest = head.next_media(left)
                     except TimeoutError:
                         break
-                    if rest is not None:
-                        head.shown(rest.end_frame)
-    except (ServerRefusedError, OSError) as fault:
+                    if rest is None:
+                        raise ServerRefusedError("closed", "the server ended the stream")
+                    head.shown(rest.end_frame)
+    except (ServerRefusedError, OSError, ConnectionClosed) as fault:
         listener.refused = str(fault)
 
 
