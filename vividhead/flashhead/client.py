@@ -64,6 +64,7 @@ class TalkingHead:
         self._room = threading.Condition()
         self._pushed_s = self._spoken_s = 0.0
         self._dropped = 0
+        self._awaits_text = False
         self._over = False
 
     @property
@@ -101,6 +102,7 @@ class TalkingHead:
 
     def say_text(self, text: str) -> None:
         """Let the server's own voice say this, where it has one."""
+        self._awaits_text = True
         self.tell("say", text=text)
 
     def flush(self) -> None:
@@ -112,6 +114,7 @@ class TalkingHead:
         with self._room:
             self.epoch += 1
             self._pushed_s = self._spoken_s = 0.0
+            self._awaits_text = False
             self._room.notify_all()
         self.tell("interrupt")
 
@@ -155,6 +158,7 @@ class TalkingHead:
             spoken_s = (media.dropped - self._dropped) / GRID_FPS + (0.0 if media.idle else media.duration_s)
             self._spoken_s = min(self._pushed_s, self._spoken_s + spoken_s)
             self._dropped = media.dropped
+            self._awaits_text &= media.idle or not media.last
             self._room.notify_all()
 
     def spoken(self, timeout_s: float = 60.0) -> Iterator[Media]:
@@ -169,7 +173,7 @@ class TalkingHead:
     def _all_spoken(self) -> bool:
         """Whether all that was pushed came back: where it ends with a chunk, its flush finds nothing left to mark."""
         with self._room:
-            return 0 < self._pushed_s < self._spoken_s + 1 / GRID_FPS
+            return not self._awaits_text and 0 < self._pushed_s < self._spoken_s + 1 / GRID_FPS
 
     def drop(self) -> None:
         """Go without a goodbye: the stream can be resumed for a while."""
