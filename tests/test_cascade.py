@@ -102,6 +102,16 @@ def test_skipped_is_not_known_and_other_versions_are_not() -> None:
     assert not is_known(None)
 
 
+def test_what_another_model_file_measured_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(make_row(CLIP, "active_speaker"), fingerprint="finetuning_TalkSet.model/0123 (licence MIT)")
+    monkeypatch.setattr(score, "model_in_use", lambda name: "finetuning_TalkSet.model/0123 (licence MIT)")
+    assert is_known(row)
+    monkeypatch.setattr(score, "model_in_use", lambda name: "finetuning_TalkSet.model/4567 (licence MIT)")
+    assert not is_known(row)
+    monkeypatch.setattr(score, "model_in_use", lambda name: "")
+    assert is_known(row), "the model is gone: what it said holds"
+
+
 def test_a_score_of_an_older_version_is_measured_again() -> None:
     have = rows()
     have["sharpness"] = replace(have["sharpness"], version=0)

@@ -21,6 +21,7 @@ from hand_made import (
 )
 
 import vividhead.chain as room
+from vividhead import score
 from vividhead.chain import Chain, Failure, Job, Unit, ingest_key, measure_key, pack_key, scan_key
 from vividhead.ledger import Ledger
 from vividhead.pipeline import Measure, Pipeline
@@ -223,6 +224,26 @@ def test_what_more_found_is_merged_and_leads_on_to_packing(three: tuple[Written,
     assert (middle.clip_id, "sharpness") not in state.array_parts[0][2]
     assert not chain.decision(state, small.clip_id).kept
     assert written.units(face_at_least(160)) == [], "the stricter policy still has all it needs"
+
+
+def test_another_model_file_asks_anew_and_a_worker_with_a_third_one_is_not_asked_for_ever(
+    three: tuple[Written, list[Clip]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, (large, _, _) = three
+    pack(written, large)
+    assert written.units(face_at_least(160)) == []
+    monkeypatch.setattr(score, "model_in_use", lambda name: "new.onnx/01" if name == "sharpness" else "")
+    (unit,) = written.units(face_at_least(160))
+    assert (unit.stage, unit.clip_ids) == ("more", (large.clip_id,))
+    rows = [replace(row, fingerprint="third.onnx/02") for row in rows_of(large)]
+    written.ledger.commit("more", unit.key, {"measurements": to_plain(rows)}, {"npz": b""})
+    chain = written.chain(face_at_least(160))
+    assert "more" not in [unit.stage for unit in chain.advance(written.segment, written.source)]
+    failure = chain.segments[written.segment.segment_id].clip_failures[large.clip_id]
+    assert (failure.code, failure.transient) == ("failed.model", True)
+    monkeypatch.setattr(score, "model_in_use", lambda name: "newer.onnx/03" if name == "sharpness" else "")
+    (again,) = written.units(face_at_least(160))
+    assert again.stage == "more" and again.key != unit.key
 
 
 def test_a_skipped_row_never_hides_a_measured_one(three: tuple[Written, list[Clip]]) -> None:

@@ -16,8 +16,10 @@ def in_cost_order(names: Sequence[str]) -> list[str]:
 
 
 def is_known(row: Measurement | None) -> bool:
-    """Is there an answer by the present version of the score? Skipped is none."""
-    return row is not None and row.status != "skipped" and row.version == score.score_class(row.score).version
+    """Is there an answer by the present version of the score, and by the model file that is there? Skipped is none."""
+    if row is None or row.status == "skipped" or row.version != score.score_class(row.score).version:
+        return False
+    return score.model_in_use(row.score) in row.fingerprint
 
 
 def wants_more(names: Sequence[str], have: Mapping[str, Measurement], policy: Policy, exhaustive: bool) -> bool:

@@ -135,9 +135,15 @@ def more_key(base: str, asked: Iterable[str]) -> str:
 def pack_key(clip_id: str, pipeline: Pipeline) -> str:
     """Of the clip and how it is encoded."""
     p = pipeline.pack
-    keeping = [f"{n}:{score.score_class(n).version}" for n in sorted(pipeline.measure.scores) if keeps_arrays(n)]
+    keeping = [_made_by(name) for name in sorted(pipeline.measure.scores) if keeps_arrays(name)]
     digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"], *keeping)
     return f"{clip_id}-{digest}"
+
+
+def _made_by(name: str) -> str:
+    """Score, its version, and the fetched model behind it if there is one."""
+    parts = (name, str(score.score_class(name).version), score.model_in_use(name))
+    return ":".join(part for part in parts if part)
 
 
 def keeps_arrays(name: str) -> bool:
@@ -292,7 +298,7 @@ class Chain:
             if not wants_more(names, state.rows.get(clip.clip_id, {}), policy, exhaustive):
                 continue
             key = more_key(base, [policy.digest, *self._missing(state, clip.clip_id)])
-            failure = self._failure("more", key)
+            failure = self._failure("more", key) or self._in_vain(key)
             if failure is None:
                 return [unit(stage="more", key=key, clip_ids=(clip.clip_id,))]
             state.clip_failures[clip.clip_id] = failure
@@ -302,9 +308,15 @@ class Chain:
         return [unit(stage="pack", key=pack_key(unpacked[0], pipeline), clip_ids=tuple(unpacked))]
 
     def _missing(self, state: SegmentState, clip_id: str) -> list[str]:
-        """The clip's scores that are not known by their present version."""
+        """The clip's scores that are not known by their present version and model."""
         names = [n for n in self.job.pipeline.measure.scores if not is_known(state.rows[clip_id].get(n))]
-        return [f"{clip_id}:{name}:{score.score_class(name).version}" for name in names]
+        return [f"{clip_id}:{_made_by(name)}" for name in names]
+
+    def _in_vain(self, key: str) -> Failure | None:
+        """A failure where all that was missing has been measured, and still is not known: it would go on for ever."""
+        if self.ledger.read("more", key) is None:
+            return None
+        return Failure("failed.model", "measured by another model file than this one: give all workers the same", True)
 
     def _unpacked(self, state: SegmentState) -> list[str]:
         """Kept clips still to be encoded, in the segment's order; the state learns which cannot be."""

@@ -32,7 +32,7 @@ X264_PRESETS = (
 SCORES = (
     "framing", "other_faces", "speech", "exposure", "sharpness",
     "loudness", "audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background",
-    "head_pose", "motion", "expression", "lip_sync", "identity",
+    "head_pose", "motion", "expression", "occlusion", "lip_sync", "identity",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from vividhead.errors import ConfigError, VividHeadError
 from vividhead.records import Clip, Measurement
-from vividhead.weights import find_file
+from vividhead.weights import find_file, fingerprint, home
 
 FACE_CROP_PX = 256
 """Side of the square face crops that scores see."""
@@ -186,6 +187,21 @@ def require_models(names: Sequence[str]) -> None:
             raise VividHeadError(f"{name} needs {package[0]}, which is missing: pip install 'vividhead[{package[1]}]'")
         if needed is not None:
             find_file(*needed)
+
+
+def model_in_use(name: str) -> str:
+    """Fingerprint of the fetched file that the score would read now; empty where it needs none, or lacks it."""
+    needed = score_class(name).needs
+    return "" if needed is None else _model_in(home(), needed)
+
+
+@cache
+def _model_in(folder: Path, needed: tuple[str, str]) -> str:
+    """`folder` is where `find_file` looks: of a file that is exchanged while this runs, the one found first holds."""
+    try:
+        return fingerprint(needed[0], find_file(*needed))
+    except VividHeadError:
+        return ""
 
 
 @cache

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vividhead.cli import main
 from vividhead.errors import MediaError
+from vividhead.flashhead import watermark_bench
 from vividhead.flashhead.detect import detect
 from vividhead.flashhead.watermark import CERTAIN, DETAILED, agreement, all_marked, marked
 
@@ -60,7 +61,9 @@ def test_it_is_found_in_one_picture_and_changes_it_by_little(side_px: int) -> No
     assert abs(agreement(greys(plain_HWC[None]))) < 3
 
 
-@pytest.mark.parametrize(("side_px", "crf", "to_px"), [(128, 20, 128), (128, 20, 256), (512, 28, 512), (512, 28, 256)])
+@pytest.mark.parametrize(
+    ("side_px", "crf", "to_px"), [(128, 20, 128), (128, 20, 256), (128, 23, 64), (512, 28, 512), (512, 28, 256)]
+)
 def test_it_outlives_encoding_and_scaling(tmp_path: Path, side_px: int, crf: int, to_px: int) -> None:
     film = face_film(side_px)
     again = detect(written(tmp_path / "marked.mp4", all_marked(film), crf, to_px))
@@ -101,6 +104,20 @@ def test_the_command_tells_what_it_found(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["detect", str(film), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["is_marked"] is True and found["provenance"] is None and found["agreement"] >= CERTAIN
+
+
+def test_the_benchmark_finds_marks_and_none_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(watermark_bench, "SIDES_PX", (128,))
+    monkeypatch.setattr(watermark_bench, "CRFS", (23,))
+    written(tmp_path / "film.mp4", face_film(128, 24), 12, 256)
+    (tmp_path / "no.mp4").write_bytes(b"no film")
+    assert main(["bench", "watermark", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["films"] == 1 and [(row["scale"], row["found"]) for row in found["rows"]] == [(1.0, 1), (0.5, 1)]
+    assert all(row["found_wrongly"] == 0 and row["psnr_db"] > 39 for row in found["rows"])
+    assert main(["bench", "watermark", str(tmp_path / "absent")]) == 2
 
 
 def test_what_has_no_pictures_is_refused_by_name(tmp_path: Path) -> None:

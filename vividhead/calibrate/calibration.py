@@ -52,7 +52,7 @@ class Options:
     """None named: all."""
     clips: int = 24
     """At most so many of each place."""
-    picture_clips: int = 6
+    picture_clips: int = 8
     """At most so many of all, with large faces, have their pictures spoilt too, which is dear; all have their sound."""
     seconds: float = 5.0
     """Longest window of a clip."""

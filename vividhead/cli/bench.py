@@ -53,6 +53,11 @@ def add_bench(verbs: "Verbs") -> None:
     serve.add_argument("--json", action="store_true", help="figures for scripts")
     serve.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
     serve.set_defaults(verb=_bench_serve)
+    mark = what.add_parser("watermark", help="how often it is found after encoding and scaling, and where it is not")
+    mark.add_argument("footage", type=Path, help="a folder with films of all kinds")
+    mark.add_argument("--json", action="store_true", help="figures for scripts")
+    mark.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
+    mark.set_defaults(verb=_bench_watermark)
     audit = what.add_parser("audit", help="the auditors' verbs on a large dataset made of tables alone")
     audit.add_argument("--clips", type=int, default=3_000_000, help="candidate clips (default: 3000000)")
     audit.add_argument("--dataset", type=Path, help="a dataset of your own instead; decisions of `strict` are written")
@@ -176,6 +181,13 @@ def _bench_serve(asked: argparse.Namespace) -> int:
     options += ["--streams-per-address", str(asked.clients)]  # all of them are of this machine's
     figures = bench_serve(options, asked.clients, asked.seconds, lambda line: say(f"measuring: {line}"))
     _given_out(figures, table, asked)
+    return 0
+
+
+def _bench_watermark(asked: argparse.Namespace) -> int:
+    from vividhead.flashhead.watermark_bench import bench_watermark, table
+
+    _given_out(bench_watermark(asked.footage, lambda line: say(f"measured: {line}")), table, asked)
     return 0
 
 

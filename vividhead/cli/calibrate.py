@@ -26,8 +26,8 @@ def add_calibrate(verbs: "Verbs") -> None:
     verb.add_argument("--scores", default="", help="names of scores, by commas (default: the pipeline's)")
     verb.add_argument("--perturbations", default="", help="names of perturbations, by commas (default: all)")
     verb.add_argument("--clips", type=int, default=24, help="at most so many clips of each place (default: 24)")
-    few = "at most so many in all have their pictures spoilt, too (default: 6)"
-    verb.add_argument("--picture-clips", type=int, default=6, help=few)
+    few = "at most so many in all have their pictures spoilt, too (default: 8)"
+    verb.add_argument("--picture-clips", type=int, default=8, help=few)
     verb.add_argument("--seconds", type=float, default=5.0, help="longest window of a clip (default: 5)")
     verb.add_argument("--precision", type=float, default=0.98, help="part of kept clips that must be good (0.98)")
     verb.add_argument("--filters", default="talking-head", help="the shipped limits to compare with, or a path")

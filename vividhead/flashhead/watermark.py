@@ -24,8 +24,9 @@ SMOOTH, DETAILED, FOR_DETAIL = 3.0, 6.0, 0.3
 """The most that is done for it: where nothing hides it, anywhere, and more for each step of detail."""
 HOPELESS = 2.0
 """A cell that differs by so many times this the other way is left alone."""
-HEARD = 2.0
-"""What a cell says counts up to this difference: strong edges drown the rest otherwise."""
+HEARD, CALM = 1.0, 2.0
+"""What a cell says counts up to this difference, and the less the more goes on around it, half as much from CALM on:
+strong edges, which are much the same in each picture, drown the rest otherwise."""
 CERTAIN = 4.0
 """Agreement from which a picture counts as marked: by chance once in 30,000."""
 NOTHING = 1e-6
@@ -45,10 +46,10 @@ def marked(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         missing_CC = WANTED - signs_CC * _differences(cells_CC + added_CC * signs_CC)
         added_CC = np.clip(added_CC + 0.7 * missing_CC, 0, most_CC)
     added_CC[says_CC < -HOPELESS * most_CC] = 0
-    added_HW = _spread(added_CC * signs_CC, picture_HWC.shape[0], picture_HWC.shape[1])
-    steps_HW = np.rint(added_HW).astype(np.int16)
-    changed_HWC = cv2.add(picture_HWC, cv2.merge([steps_HW] * 3), dtype=cv2.CV_8U)  # what overflows stays at the end
-    return np.asarray(changed_HWC, np.uint8)
+    height, width = picture_HWC.shape[:2]
+    lighter_HWC = _spread(np.maximum(added_CC * signs_CC, 0), height, width)
+    darker_HWC = _spread(np.maximum(-added_CC * signs_CC, 0), height, width)
+    return np.asarray(cv2.subtract(cv2.add(picture_HWC, lighter_HWC), darker_HWC), np.uint8)  # neither end overflows
 
 
 def all_marked(frames_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -61,9 +62,14 @@ def agreement(lumas: Iterable[NDArray[np.uint8]]) -> float:
 
     Near 0, deviation 1, without it; 0 where there is nothing to see.
     """
-    heard_CC = np.zeros((CELLS, CELLS), np.float32)
+    heard_CC, seen_CC, count = np.zeros((CELLS, CELLS), np.float32), np.zeros((CELLS, CELLS), np.float32), 0
     for luma_HW in lumas:
-        heard_CC += np.clip(_differences(_cells(luma_HW)), -HEARD, HEARD)
+        differences_CC = _differences(_cells(luma_HW))
+        heard_CC += np.clip(differences_CC, -HEARD, HEARD)
+        seen_CC += differences_CC
+        count += 1
+    if count:
+        heard_CC /= CALM + cv2.blur(np.abs(seen_CC / count), (3, 3))
     power = float((heard_CC**2).sum())
     return float((heard_CC * _signs()).sum()) / power**0.5 if power > NOTHING else 0.0
 
@@ -79,15 +85,20 @@ def _luma(picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _cells(luma_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    height, width = luma_HW.shape
+    if min(height, width) >= 8 * CELLS and height % 4 == width % 4 == 0:  # by whole numbers it is quick
+        luma_HW = np.asarray(cv2.resize(luma_HW, (width // 4, height // 4), interpolation=cv2.INTER_AREA), np.uint8)
     how = cv2.INTER_AREA if min(luma_HW.shape) >= CELLS else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(luma_HW.astype(np.float32), (CELLS, CELLS), interpolation=how), np.float32)
 
 
-def _spread(cells_CC: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Cells over a picture, their edges softened."""
-    flat_HW = cv2.resize(cells_CC, (width, height), interpolation=cv2.INTER_NEAREST)
-    soft = max(1, round(min(height, width) / CELLS / 2))
-    return np.asarray(cv2.blur(flat_HW, (soft, soft)), np.float32)
+def _spread(cells_CC: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
+    """Cells, in steps, over an RGB picture, their edges softened."""
+    few = 4 * CELLS
+    fine_HW = cv2.blur(cv2.resize(cells_CC, (few, few), interpolation=cv2.INTER_NEAREST), (2, 2))
+    steps_HW = np.rint(fine_HW).astype(np.uint8)
+    how = cv2.INTER_LINEAR if min(height, width) >= few else cv2.INTER_AREA
+    return np.asarray(cv2.merge([cv2.resize(steps_HW, (width, height), interpolation=how)] * 3), np.uint8)
 
 
 def _differences(cells_CC: NDArray[np.float32]) -> NDArray[np.float32]:

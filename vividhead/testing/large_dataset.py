@@ -80,6 +80,8 @@ SPREAD: Mapping[str, tuple[str, float, float]] = {
     "identity.drift_per_minute": ("lognormal", 0.4, 0.8),
     "identity.largest_step": ("lognormal", 0.27, 0.3),
     "identity.switch_at_s": ("lognormal", 3, 0.7),
+    "occlusion.mouth_hidden_fraction": ("beta", 0.2, 60),
+    "occlusion.lip_contrast_median": ("lognormal", 4, 0.3),
     "lip_sync.offset_ms": ("normal", 0, 55),
     "lip_sync.confidence": ("beta", 2.2, 0.7),
     "lip_sync.peak": ("normal", 0.5, 0.2),

@@ -93,17 +93,18 @@ def captioned(scene: Scene, other: Scene, level: float, rng: np.random.Generator
     return scene.shown(np.stack(frames))
 
 
+HIDDEN = ("occlusion.mouth_hidden_fraction",)
 SEEN = ("head_pose.coverage", "lip_sync.confidence")
 
 FAMILIES = (
     Family(
         name="hand_over_mouth", meaning="a drawn hand over the mouth for this part of the time", unit="of 1",
-        levels=(0.25, 0.5, 1), harmful=(0.25, 0.5, 1), concerns=(), watches=SEEN, changes="pictures",
+        levels=(0.25, 0.5, 1), harmful=(0.25, 0.5, 1), concerns=HIDDEN, watches=SEEN, changes="pictures",
         make=hand_over_mouth,
     ),
     Family(
         name="object_over_mouth", meaning="a drawn microphone over the mouth for this part of the time", unit="of 1",
-        levels=(0.5, 1), harmful=(0.5, 1), concerns=(), watches=SEEN, changes="pictures", make=thing_over_mouth,
+        levels=(0.5, 1), harmful=(0.5, 1), concerns=HIDDEN, watches=SEEN, changes="pictures", make=thing_over_mouth,
     ),
     Family(
         name="captions", meaning="words burned into this part of the picture's height", unit="of 1",
