@@ -163,6 +163,8 @@ def test_told_to_end_the_server_finishes_what_is_being_said_and_takes_nobody_new
         assert draining(head, found) == "draining"
         assert sum(len(m.pictures) for m in found if not m.idle) == 75
         eventually(lambda: server.server.should_exit)
+        with pytest.raises(ServerRefusedError, match="ended"):
+            head.flush()
         head.close()
 
 

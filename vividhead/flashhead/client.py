@@ -93,7 +93,7 @@ class TalkingHead:
                         "or push no more than that ahead"
                     )
                 self._pushed_s += part_S.size / rate_hz
-            self._socket.send(pcm_bytes(part_S, rate_hz))
+            self._send(pcm_bytes(part_S, rate_hz))
 
     def say(self, samples_S: NDArray[np.float32] | NDArray[np.int16], rate_hz: int) -> None:
         """Send an utterance: sound and its end."""
@@ -127,8 +127,14 @@ class TalkingHead:
         self.tell("shown", frame=frame)
 
     def tell(self, kind: str, **fields: Any) -> None:
-        """Send a text message."""
-        self._socket.send(text_of(kind, **fields))
+        """Send a text message. Raises ServerRefusedError where the connection has ended."""
+        self._send(text_of(kind, **fields))
+
+    def _send(self, message: str | bytes) -> None:
+        try:
+            self._socket.send(message)
+        except ConnectionClosed as fault:
+            raise ServerRefusedError("closed", f"the connection has ended: {fault}") from fault
 
     def next_media(self, timeout_s: float | None = None) -> Media | None:
         """The next pictures of this epoch; None after a goodbye. Raises TimeoutError and ServerRefusedError."""
@@ -185,7 +191,7 @@ class TalkingHead:
         self._end()
         try:
             self.tell("stop")
-        except ConnectionClosed:
+        except ServerRefusedError:
             return
         self._socket.close()
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from websockets.exceptions import ConnectionClosed
 
 from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.client import ServerRefusedError, connect
@@ -91,7 +90,7 @@ def listen(address: str, seed: int, until: float, listener: Listener) -> None:
                     if rest is None:
                         raise ServerRefusedError("closed", "the server ended the stream")
                     head.shown(rest.end_frame)
-    except (ServerRefusedError, OSError, ConnectionClosed) as fault:
+    except (ServerRefusedError, OSError) as fault:
         listener.refused = str(fault)
 
 
