@@ -13,7 +13,7 @@ from conftest import Whole
 
 from vividhead.audit.card import lineage, write_card
 from vividhead.audit.card.figures import Terms
-from vividhead.audit.card.markdown import _licence_lines, hub_licence
+from vividhead.audit.card.markdown import _licence_lines, _limits, hub_licence
 from vividhead.audit.splits import SplitOptions, split
 from vividhead.audit.tables import Tables
 from vividhead.cli import main
@@ -93,6 +93,12 @@ def test_models_that_are_not_free_for_every_use_are_named(dataset: Path) -> None
     text = write_card(dataset)[0].read_text()
     assert "**identity: InsightFace models (NON-COMMERCIAL use only)**." in text
     assert "| mediapipe | Apache-2.0 (commercial use allowed) |" in text
+
+
+@pytest.mark.parametrize(("score", "says"), [("identity", "were not measured"), ("attributes", "sensitive data")])
+def test_the_card_says_whether_age_and_gender_were_guessed(score: str, says: str) -> None:
+    limits = _limits(SimpleNamespace(attributes=[], models=[SimpleNamespace(score=score)]))  # type: ignore[arg-type]
+    assert says in next(line for line in limits.splitlines() if line.startswith("- Age"))
 
 
 def test_one_known_licence_stands_in_the_front_matter(dataset: Path) -> None:

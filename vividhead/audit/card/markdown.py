@@ -10,6 +10,11 @@ from vividhead.licences import EVERY_RUN, is_free, licences_of
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ
 
 MARK = "<!-- written by `vividhead card`; written over when it is run again -->"
+NOT_GUESSED = "Age, gender, skin tone and the like were not measured: how the filters treat such groups is not known."
+GUESSED = (
+    "Age and gender were guessed from the faces by a network (`attributes`): sensitive data about people who were not "
+    "asked, off by years, of two genders alone; leave out `measurements/attributes/` when you pass the set on."
+)
 SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -212,7 +217,7 @@ def _limits(f: CardFigures) -> str:
         "One speaker in view, cropped to a square around the face; no hands, no full bodies, no turning away.",
         "The sync score is a small linear map, good to about a frame; what it cannot tell it calls unknown.",
         "Scores were measured on the candidates alone: what has no speech or no face was never a candidate.",
-        "Age, gender, skin tone and the like were not measured: how the filters treat such groups is not known.",
+        GUESSED if any(m.score == "attributes" for m in f.models) else NOT_GUESSED,
     ]
     out = "\n".join(f"- {line}" for line in lines)
     if skews:
