@@ -199,6 +199,7 @@ def _bench_serve(asked: argparse.Namespace) -> int:
     options = [str(part) for name, value in named.items() if value for part in (name, value)]
     options += [f"--{name}" for name in ("random-weights", "compile") if getattr(asked, name.replace("-", "_"))]
     options += ["--portrait", str(asked.portrait)] if asked.portrait else []
+    options += ["--streams-per-address", str(asked.clients)]  # all of them are of this machine's
     figures = bench_serve(options, asked.clients, asked.seconds, lambda line: say(f"measuring: {line}"))
     _given_out(figures, table, asked)
     return 0
