@@ -9,10 +9,11 @@ from hand_made import FACE_AT_LEAST, Written, make_clip, rows_of
 from jsonschema import Draft202012Validator, ValidationError
 
 from vividhead.audit.account import account
-from vividhead.chain import Failure
+from vividhead.chain import Failure, pack_key
 from vividhead.contract import differences, main
 from vividhead.dataset import SCHEMA_VERSION, run_toml
 from vividhead.manifest import CLIPS, DECISIONS, MANIFEST, MEASUREMENTS, SEGMENTS, SOURCES, arrow_type
+from vividhead.plain import to_plain
 from vividhead.publish import publish
 from vividhead.records import Stretch
 from vividhead.schemas import schemas
@@ -127,8 +128,8 @@ def published(tmp_path: Path) -> Dataset:
     chain = written.chain()
     chain.sources = [written.source]
     chain.advance(written.segment, written.source)
-    state = chain.segments[written.segment.segment_id]
-    state.clip_failures[clips[2].clip_id] = Failure("failed.crash", "reproduce: …")
+    failed = {"failed": to_plain(Failure("failed.crash", "reproduce: …"))}
+    written.ledger.commit("pack", pack_key(clips[2].clip_id, written.pipeline), failed, {})
     publish(tmp_path, chain, finished=True)
     (tmp_path / "run.toml").write_text(run_toml("footage", written.pipeline, chain.job.policy))
     return open_dataset(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hand_made import PIPELINE, SCORES, Written, face_at_least, make_clip, make_source, policy, rows_of
 
-from vividhead.chain import Chain, Failure, Job, ingest_key
+from vividhead.chain import Chain, Failure, Job, ingest_key, pack_key
 from vividhead.ledger import Ledger
 from vividhead.manifest import read
 from vividhead.plain import to_plain
@@ -139,8 +139,8 @@ def test_each_policy_has_its_own_decisions(written: Written) -> None:
 def test_a_clip_that_could_not_be_made_is_not_kept_and_says_why(written: Written) -> None:
     chain = chain_of(written)
     clip = clips_of(written)[0]
-    state = chain.segments[written.segment.segment_id]
-    state.clip_failures[clip.clip_id] = Failure("failed.memory", "3500 MB used; reproduce: …")
+    failed = {"failed": to_plain(Failure("failed.memory", "3500 MB used; reproduce: …"))}
+    written.ledger.commit("pack", pack_key(clip.clip_id, PIPELINE), failed, {})
     publish(written.dataset, chain, finished=True)
     row = decisions(written, policy())[0]
     assert (row["kept"], row["reasons"]) == (False, [])
@@ -172,7 +172,8 @@ def test_segments_follow_the_order_of_the_sources_not_of_their_ids(tmp_path: Pat
     chain = Chain(job, ledger, [*(s.listed for s in sources), replace(sources[0].listed, uri="copy.mp4")])
     ledger.commit("ingest", ingest_key(chain.listed[3], PIPELINE), {"source": to_plain(sources[0])}, {})
     chain.settle_sources(packed=())
-    chain.segments = dict(sorted(chain.segments.items(), key=lambda item: item[0][5:]))
+    placed = chain.segments.placed
+    chain.segments.placed = {name: placed[name] for name in sorted(placed, key=lambda name: name[5:])}
     publish(tmp_path, chain, finished=False)
     found = [(row["source_id"], row["start_frame"]) for row in read(tmp_path / "segments.parquet").to_pylist()]
     assert found == [(source.source_id, start) for source in sources for start in (0, 8750)]

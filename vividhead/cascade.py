@@ -1,6 +1,7 @@
 """Scores in order of cost, and a stop at the first broken hard rule: the cost of saying no stays small."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from vividhead import score
 from vividhead.policy import Policy, broken_hard
@@ -12,7 +13,12 @@ TELLING_EARLY = ("framing", "other_faces")
 
 def in_cost_order(names: Sequence[str]) -> list[str]:
     """Score names, cheapest first."""
-    return sorted(names, key=lambda name: (score.score_class(name).cost_ms_per_s, name))
+    return list(_in_cost_order(tuple(names)))
+
+
+@lru_cache
+def _in_cost_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: (score.score_class(name).cost_ms_per_s, name)))
 
 
 def is_known(row: Measurement | None) -> bool:
@@ -24,14 +30,12 @@ def is_known(row: Measurement | None) -> bool:
 
 def wants_more(names: Sequence[str], have: Mapping[str, Measurement], policy: Policy, exhaustive: bool) -> bool:
     """Would `policy` measure something of this clip that is not known yet?"""
-    rows: dict[str, Measurement] = {}
-    for name in in_cost_order(names):
-        if not exhaustive and broken_hard(policy, rows):
-            return False
+    for name in _in_cost_order(tuple(names)):
         row = have.get(name)
         if row is None or not is_known(row):
             return True
-        rows[name] = row
+        if not exhaustive and broken_hard(policy, {name: row}):
+            return False
     return False
 
 

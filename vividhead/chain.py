@@ -6,8 +6,9 @@ ingest ─▶ (duplicates) ─▶ per segment: scan ─▶ measure ─▶ more �
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,13 @@ from vividhead.policy import Policy, judge
 from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Reason, Segment, Source
 from vividhead.revoked import CODE, SOURCE_CODE, all_revoked
 from vividhead.scan import Scan
+from vividhead.through import Ended, Through
 
 STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
 """Raise one when that stage's code may give another result for the same input."""
+
+LOOKS = "looks"
+"""The part of a `measure` commit that says where the detector looked; older commits hold it in their record."""
 
 Stage = Literal["ingest", "scan", "measure", "more", "pack"]
 
@@ -146,6 +151,14 @@ def _made_by(name: str) -> str:
     return ":".join(part for part in parts if part)
 
 
+def end_basis(job: Job) -> str:
+    """Of all but a segment's own commits that decides whether it is through and what of it is kept."""
+    options = job.pipeline.measure
+    versions = [_made_by(name) for name in sorted(options.scores)]
+    orders = all_revoked(Path(job.dataset)).orders
+    return digest_of(job.policy.digest, str(options.exhaustive), pack_key("", job.pipeline), *versions, *orders)
+
+
 def keeps_arrays(name: str) -> bool:
     """Does the score store arrays with the clip, so that they are part of what is packed?"""
     return score.score_class(name).keep is not score.Score.keep
@@ -178,8 +191,19 @@ class SegmentState:
         return self.measured.clips if self.measured is not None else ()
 
 
-def load_segment(ledger: Ledger, segment: Segment, source: Source, pipeline: Pipeline) -> SegmentState:
-    """Read a segment's commits and merge later measurements into the first."""
+def load_segment(
+    ledger: Ledger,
+    segment: Segment,
+    source: Source,
+    pipeline: Pipeline,
+    *,
+    looks: bool = True,
+    more: Sequence[str] | None = None,
+) -> SegmentState:
+    """Read a segment's commits and merge later measurements into the first.
+
+    Without `looks` those are left out: they are most of a record. `more` names the later commits, where that is known.
+    """
     state = SegmentState(segment, source)
     record = ledger.read("scan", scan_key(segment, pipeline))
     if record is None or _failed(state, record):
@@ -189,11 +213,15 @@ def load_segment(ledger: Ledger, segment: Segment, source: Source, pipeline: Pip
     record = ledger.read("measure", base)
     if record is None or _failed(state, record):
         return state
+    if not looks:
+        record["measured"]["looks"] = ()
+    elif "looks" not in record["measured"]:
+        record["measured"]["looks"] = json.loads(ledger.part("measure", base, LOOKS).read_bytes())
     state.measured = from_plain(Measured, record["measured"])
     state.array_parts.append(("measure", base, _known(state.measured.measurements)))
     for row in state.measured.measurements:
         state.rows.setdefault(row.clip_id, {})[row.score] = row
-    for key in ledger.keys("more", f"{base}."):
+    for key in ledger.keys("more", f"{base}.") if more is None else more:
         record = ledger.read("more", key)
         if record is None or "failed" in record:
             continue
@@ -203,6 +231,14 @@ def load_segment(ledger: Ledger, segment: Segment, source: Source, pipeline: Pip
             if not is_known(state.rows[row.clip_id].get(row.score)):
                 state.rows[row.clip_id][row.score] = row
     return state
+
+
+def _by_segment(keys: Iterable[str]) -> dict[str, list[str]]:
+    """Keys of `more` units by the measure unit that they add to, each in order."""
+    out: dict[str, list[str]] = {}
+    for key in keys:
+        out.setdefault(key.rsplit(".", 1)[0], []).append(key)
+    return out
 
 
 def _known(rows: Iterable[Measurement]) -> frozenset[tuple[str, str]]:
@@ -215,20 +251,50 @@ def _failed(state: SegmentState, record: Mapping[str, Any]) -> bool:
     return "failed" in record
 
 
+class Segments(Mapping[str, SegmentState]):
+    """A run's segments, each read from the ledger when it is asked for: a day of clips fits into memory, a year not."""
+
+    def __init__(self, read: Callable[[Segment, Source], SegmentState]) -> None:
+        self._read = read
+        self.placed: dict[str, tuple[Segment, Source]] = {}
+
+    def __getitem__(self, segment_id: str) -> SegmentState:
+        return self._read(*self.placed[segment_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.placed)
+
+    def __len__(self) -> int:
+        return len(self.placed)
+
+
 class Chain:
     """One run's sources and segments, and the next unit of each."""
 
-    def __init__(self, job: Job, ledger: Ledger, listed: Sequence[Listed]) -> None:
-        """Take what is to be curated; nothing is read yet."""
+    def __init__(self, job: Job, ledger: Ledger, listed: Sequence[Listed], through: Through | None = None) -> None:
+        """Take what is to be curated; nothing is read yet. `through` spares looking at what is done."""
         self.job = job
         self.ledger = ledger
         self.listed = listed
         self.sources: list[Source] = []
-        self.segments: dict[str, SegmentState] = {}
+        self.segments = Segments(self._read)
+        self.kept_s: dict[str, float] = {}
+        """Of each segment that is through, seconds of clips kept."""
         self._transient: dict[tuple[str, str], Failure] = {}
         self._packable: set[str] = set()
         self._stamps: dict[str, str] = {}
+        self._through = through
+        self._more: dict[str, list[str]] | None = None
+        self._packing: dict[str, tuple[Unit, Ended]] = {}
+        """Segments that will be through when their unit is done: what then is to be remembered."""
         self.revoked = all_revoked(Path(job.dataset))
+
+    def states(self) -> Iterator[SegmentState]:
+        """Every segment, in the sources' order, read one after the other."""
+        for source in self.sources:
+            for segment in segments(source, self.job.pipeline) if source.outcome == "ready" else ():
+                if segment.segment_id in self.segments.placed:
+                    yield self.segments[segment.segment_id]
 
     def ingest_units(self) -> list[Unit]:
         """Files not hashed and probed yet."""
@@ -245,13 +311,16 @@ class Chain:
         `packed` names the pack keys whose bytes are at hand.
         """
         self._packable = set(packed)
+        self._more = _by_segment(self.ledger.keys("more"))
+        there = {stage: self.ledger.names(stage) for stage in ("scan", "measure", "pack")} if self._through else {}
         found = [self._source(entry) for entry in self.listed]
         self.sources = [self._unless_revoked(source) for source in mark_duplicates(found)]
         units: list[Unit] = []
         for source in self.sources:
             if source.outcome == "ready":
                 for segment in segments(source, self.job.pipeline):
-                    units += self.advance(segment, source)
+                    if not self._is_known_through(segment, source, there):
+                        units += self.advance(segment, source)
         return units
 
     def _unless_revoked(self, source: Source) -> Source:
@@ -273,39 +342,83 @@ class Chain:
         unread = "unread-" + hashlib.sha256(listed.uri.encode(errors="surrogateescape")).hexdigest()
         return Source(source_id=unread, listed=listed, outcome="failed", code=failure.code, detail=failure.detail)
 
+    def _is_known_through(self, segment: Segment, source: Source, there: Mapping[str, set[str]]) -> bool:
+        """Did an earlier run note the segment's end, and is all that it rests on still there?"""
+        base = measure_key(segment, self.job.pipeline)
+        ended = self._through.get(self._end_name(base)) if self._through is not None else None
+        if ended is None or f"{base}.json" not in there["measure"]:
+            return False
+        if f"{scan_key(segment, self.job.pipeline)}.json" not in there["scan"]:
+            return False
+        keys = [pack_key(clip_id, self.job.pipeline) for clip_id in ended.clip_ids]
+        if not all(k in self._packable or {f"{k}.json", f"{k}.tar"} <= there["pack"] for k in keys):
+            return False
+        self.segments.placed[segment.segment_id] = segment, source
+        self.kept_s[segment.segment_id] = ended.kept_s
+        return True
+
+    def _end_name(self, base: str) -> str:
+        """Of the measure unit and of the later ones that add to it."""
+        more = self._more.get(base, []) if self._more is not None else []
+        return more_key(base, more) if more else base
+
     def advance(self, segment: Segment, source: Source) -> list[Unit]:
         """Re-read the segment from the ledger; its next unit, or none when it is through."""
-        pipeline, policy, names = self.job.pipeline, self.job.policy, self.job.pipeline.measure.scores
-        state = load_segment(self.ledger, segment, source, pipeline)
-        if state.measured is not None:
-            state.measured = replace(state.measured, looks=())  # most of the record, and only `more` reads them
-        self.segments[segment.segment_id] = state
-        stamp = self._stamps.get(source.listed.uri)
-        unit = partial(Unit, listed=source.listed, source=source, segment=segment, stamp=stamp)
-        if state.failure is not None:
-            return []
-        if state.scan is None:
-            return self._next(unit(stage="scan", key=scan_key(segment, pipeline)), state)
-        if not state.scan.spans:
-            return []
+        self.segments.placed[segment.segment_id] = segment, source
+        state, units, kept = self._seen(segment, source)
+        base = measure_key(segment, self.job.pipeline)
+        ended = Ended(sum(clip.duration_s for clip in kept), tuple(clip.clip_id for clip in kept))
+        if not units:
+            self.kept_s[segment.segment_id] = ended.kept_s
+            if self._through is not None and state.measured is not None and not state.clip_failures:
+                self._through.add(self._end_name(base), ended.kept_s, ended.clip_ids)
+        elif units[0].stage == "pack" and not state.clip_failures:
+            self._packing[segment.segment_id] = units[0], ended
+        return units
+
+    def _read(self, segment: Segment, source: Source) -> SegmentState:
+        return self._seen(segment, source)[0]
+
+    def _seen(self, segment: Segment, source: Source) -> tuple[SegmentState, list[Unit], list[Clip]]:
+        """What the ledger and this run know of a segment, its next unit, and, where that is none or `pack`, what of it
+        is kept."""
+        pipeline = self.job.pipeline
         base = measure_key(segment, pipeline)
+        more = self._more.get(base, []) if self._more is not None else None
+        state = load_segment(self.ledger, segment, source, pipeline, looks=False, more=more)
+        unit = partial(
+            Unit, listed=source.listed, source=source, segment=segment, stamp=self._stamps.get(source.listed.uri)
+        )
+        if state.failure is not None:
+            return state, [], []
+        if state.scan is None:
+            return state, self._next(unit(stage="scan", key=scan_key(segment, pipeline)), state), []
+        if not state.scan.spans:
+            return state, [], []
         if state.measured is None:
-            return self._next(unit(stage="measure", key=base), state)
-        exhaustive = pipeline.measure.exhaustive
+            return state, self._next(unit(stage="measure", key=base), state), []
+        wanted = self._wanted(state, base)
+        if wanted is not None:
+            return state, [unit(stage="more", key=wanted[1], clip_ids=(wanted[0],))], []
+        kept, unpacked = self._kept(state)
+        if not unpacked:
+            return state, [], kept
+        return state, [unit(stage="pack", key=pack_key(unpacked[0], pipeline), clip_ids=tuple(unpacked))], kept
+
+    def _wanted(self, state: SegmentState, base: str) -> tuple[str, str] | None:
+        """The first clip that is not all measured, and the unit's key; the state learns of failures."""
+        policy, options = self.job.policy, self.job.pipeline.measure
         for clip in state.clips:
-            if self.revoked.receipt_of(clip) is not None:
+            if not wants_more(options.scores, state.rows.get(clip.clip_id, {}), policy, options.exhaustive):
                 continue
-            if not wants_more(names, state.rows.get(clip.clip_id, {}), policy, exhaustive):
+            if self.revoked.receipt_of(clip) is not None:
                 continue
             key = more_key(base, [policy.digest, *self._missing(state, clip.clip_id)])
             failure = self._failure("more", key) or self._in_vain(key)
             if failure is None:
-                return [unit(stage="more", key=key, clip_ids=(clip.clip_id,))]
+                return clip.clip_id, key
             state.clip_failures[clip.clip_id] = failure
-        unpacked = self._unpacked(state)
-        if not unpacked:
-            return []
-        return [unit(stage="pack", key=pack_key(unpacked[0], pipeline), clip_ids=tuple(unpacked))]
+        return None
 
     def _missing(self, state: SegmentState, clip_id: str) -> list[str]:
         """The clip's scores that are not known by their present version and model."""
@@ -318,9 +431,9 @@ class Chain:
             return None
         return Failure("failed.model", "measured by another model file than this one: give all workers the same", True)
 
-    def _unpacked(self, state: SegmentState) -> list[str]:
-        """Kept clips still to be encoded, in the segment's order; the state learns which cannot be."""
-        out = []
+    def _kept(self, state: SegmentState) -> tuple[list[Clip], list[str]]:
+        """Kept clips in the segment's order, and those still to be encoded; the state learns which cannot be."""
+        kept, unpacked = [], []
         for clip in state.clips:
             clip_id, key = clip.clip_id, pack_key(clip.clip_id, self.job.pipeline)
             if clip_id in state.clip_failures or not self.decision(state, clip_id).kept:
@@ -328,9 +441,11 @@ class Chain:
             failure = self._failure("pack", key)
             if failure is not None:
                 state.clip_failures[clip_id] = failure
-            elif key not in self._packable and not is_encoded(self.ledger, key):
-                out.append(clip_id)
-        return out
+                continue
+            kept.append(clip)
+            if key not in self._packable and not is_encoded(self.ledger, key):
+                unpacked.append(clip_id)
+        return kept, unpacked
 
     def _failure(self, stage: Stage, key: str) -> Failure | None:
         """Why the unit failed for good, or for this run."""
@@ -361,6 +476,15 @@ class Chain:
         if failure is not None and failure.transient:
             self._transient[(unit.stage, unit.key)] = failure
         if unit.segment is None or unit.source is None:
+            return []
+        base = measure_key(unit.segment, self.job.pipeline)
+        if unit.stage == "more" and self._more is not None and unit.key not in self._more.get(base, []):
+            self._more[base] = sorted([*self._more.get(base, []), unit.key])
+        expected, ended = self._packing.pop(unit.segment.segment_id, (None, None))
+        if ended is not None and expected == unit and failure is None and all(map(self.is_packed, unit.clip_ids)):
+            self.kept_s[unit.segment.segment_id] = ended.kept_s
+            if self._through is not None:
+                self._through.add(self._end_name(base), ended.kept_s, ended.clip_ids)
             return []
         return self.advance(unit.segment, unit.source)
 

@@ -46,6 +46,17 @@ Outcome = Failure | Fault | None
 """None: done and committed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an attempt cost, whatever came of it."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    """Of the child process, as far as was seen; not of programs that it started."""
+    memory_mb: float = 0.0
+    """The most that was seen resident."""
+
+
 class Contained(Protocol):
     """What a child must know of a job, such as `chain.Job`: it and the units are pickled on their way there."""
 
@@ -65,10 +76,28 @@ class Child:
         """Start nothing yet: the first unit does."""
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self.spent = Spent()
+        """On the last unit."""
 
     def run(self, unit: object, job: Contained) -> Outcome:
         """Run one unit to its end. Raises StorageError when the output cannot be written."""
         process = self._started()
+        began, cpu_before_s = time.monotonic(), _cpu_s(process.pid)
+        self._seen = [cpu_before_s, 0.0]
+        try:
+            return self._run(process, unit, job)
+        finally:
+            self._look(process.pid)
+            cpu_s, memory_mb = self._seen
+            self.spent = Spent(time.monotonic() - began, cpu_s - cpu_before_s, memory_mb)
+
+    def _look(self, pid: int) -> float:
+        """Note what the child has used by now; returns its memory in MB."""
+        used_mb = _memory_mb(pid)
+        self._seen = [max(self._seen[0], _cpu_s(pid)), max(self._seen[1], used_mb)]
+        return used_mb
+
+    def _run(self, process: subprocess.Popen[bytes], unit: object, job: Contained) -> Outcome:
         assert process.stdin is not None and process.stdout is not None
         try:
             _send(process.stdin, (unit, job))
@@ -91,7 +120,7 @@ class Child:
                 return self._lost("hang", f"no progress for {limits.stall_limit_s:g} s")
             if now - began > limits.unit_limit_s:
                 return self._lost("too_long", f"not done after {limits.unit_limit_s:g} s")
-            used_mb = _memory_mb(process.pid)
+            used_mb = self._look(process.pid)
             if used_mb > limits.memory_limit_mb:
                 return self._lost("memory", f"{used_mb:.0f} MB used, {limits.memory_limit_mb} MB allowed")
 
@@ -158,6 +187,15 @@ def _memory_mb(pid: int) -> float:
     except (OSError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used; 0 where the system does not tell (or the process is gone)."""
+    try:
+        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    except (OSError, ValueError):
+        return 0.0
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _send(pipe: IO[bytes], message: object) -> None:

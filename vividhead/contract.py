@@ -59,7 +59,8 @@ WHERE NOT kept GROUP BY 1 ORDER BY 2 DESC;
 ```
 
 A dataset judged by several policies has a folder in `decisions/` for each: name the one you mean in place of the
-star. The newest one's digest stands in run.toml, `[filters] digest`.
+star. The newest one's digest stands in run.toml, `[filters] digest`. When clips or measurements change, the others'
+decisions are taken away, as they would no longer be true: `vividhead rejudge` makes them anew in seconds.
 
 A reason's code is `<score>.<field>:<kind>`. The kinds are `low` and `high` (a limit is broken; value and limit stand
 beside), `unmeasurable` (the clip has no such value; `detail` says why), `failed` (measuring it went wrong) and

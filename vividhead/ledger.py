@@ -100,6 +100,11 @@ class Ledger:
             return []
         return sorted(p.name[:-5] for p in folder.glob(f"{prefix}*.json") if not p.name.startswith("."))
 
+    def names(self, stage: str) -> set[str]:
+        """Names of all files of a stage, commits and parts: one reading of the folder for any number of questions."""
+        folder = self.root / stage
+        return set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - a path each is dear by the million
+
     def forget(self, stage: str, key: str) -> None:
         """Take a commit back: the record first, then its parts."""
         (self.root / stage / f"{key}.json").unlink(missing_ok=True)
@@ -111,17 +116,22 @@ class Ledger:
         count = 0
         for path in sorted(self.root.glob("*/*.json")):
             stage, key = path.parent.name, path.name.removesuffix(".json")
-            if not path.name.startswith(".") and "failed" in (self.read(stage, key) or {}):
+            if path.name.startswith(".") or b'"failed"' not in path.read_bytes():
+                continue  # the word is much sooner looked for than a record read
+            if "failed" in (self.read(stage, key) or {}):
                 self.forget(stage, key)
                 count += 1
         return count
 
     def sweep(self) -> int:
         """Remove what killed writers left half written in the dataset; returns how many files. Hold the lock."""
-        left = list(self.root.parent.rglob(".*.part"))
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+        count = 0
+        for folder, _, names in os.walk(self.root.parent):
+            for name in names:
+                if name.startswith(".") and name.endswith(".part"):
+                    Path(folder, name).unlink(missing_ok=True)
+                    count += 1
+        return count
 
 
 @contextlib.contextmanager

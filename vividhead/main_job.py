@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from vividhead import manifest
-from vividhead.chain import Chain, Failure, Job, Unit
-from vividhead.contain import Fault, Outcome
+from vividhead.chain import Chain, Failure, Job, Unit, end_basis
+from vividhead.contain import Fault, Outcome, Spent
 from vividhead.dataset import claim, note_run, refuse_strangers
 from vividhead.errors import DatasetError, UsageError
 from vividhead.ingest import find
@@ -24,6 +25,7 @@ from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.score import require_models
 from vividhead.shard_set import packed_keys
+from vividhead.through import Through
 
 
 @dataclass(slots=True)
@@ -64,7 +66,15 @@ class _Settler:
 
 
 Settle = Callable[[Unit, Outcome], list[Unit]]
-Runner = Callable[[Iterable[Unit], Settle, Job], None]
+
+
+class Runner(Protocol):
+    """`run_local` and `run_ray`, given where to run."""
+
+    def __call__(
+        self, units: Iterable[Unit], settle: Settle, job: Job, *, told: Callable[[Unit, Outcome, Spent], None]
+    ) -> None:
+        """Run `units` and all that follow from them."""
 
 
 def curate(
@@ -118,13 +128,13 @@ def _run(
 ) -> None:
     ledger = Ledger(dataset)
     ledger.sweep()
-    chain = Chain(job, ledger, listed)
-    settle = _Settler(chain, progress)
-    with progress:
+    with Through(ledger, end_basis(job)) as through, progress:
+        chain = Chain(job, ledger, listed, through)
+        settle = _Settler(chain, progress)
         units = chain.ingest_units()
         progress.begin("ingest", len(units))
         if units:
-            runner(units, settle, job)
+            runner(units, settle, job, told=progress.told)
         units = chain.settle_sources(packed_keys(dataset, job.pipeline))
         if not forget_missing:
             _refuse_loss(dataset, chain)
@@ -132,7 +142,7 @@ def _run(
         finished = False
         try:
             if units:
-                runner(units, settle, job)
+                runner(units, settle, job, told=progress.told)
             finished = True
         finally:
             publish(dataset, chain, finished)

@@ -190,7 +190,7 @@ def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> "pyar
     import pyarrow as pa
 
     listed = list(rows)
-    data = {c.name: [_cell(row.get(c.name), c.type) for row in listed] for c in columns}
+    data = {c.name: _cells([row.get(c.name) for row in listed], c.type) for c in columns}
     return pa.table(data, schema=schema(columns))
 
 
@@ -201,12 +201,13 @@ def schema(columns: Sequence[Column]) -> "pyarrow.Schema":
     return pa.schema([pa.field(c.name, arrow_type(c.type), c.may_be_null, {"unit": c.unit}) for c in columns])
 
 
-def _cell(value: Any, kind: str) -> Any:
-    if isinstance(value, str):
-        return utf8(value)
-    if kind == TEXT_MAP and value is not None:
-        return sorted((utf8(key), utf8(text)) for key, text in value.items())
-    return value
+def _cells(values: list[Any], kind: str) -> list[Any]:
+    """What a column of this type holds, made fit for Arrow."""
+    if kind == "string":
+        return [utf8(v) if isinstance(v, str) and not v.isascii() else v for v in values]
+    if kind == TEXT_MAP:
+        return [v if v is None else sorted((utf8(key), utf8(text)) for key, text in v.items()) for v in values]
+    return values
 
 
 def clip_row(clip: Clip) -> dict[str, Any]:

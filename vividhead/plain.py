@@ -3,8 +3,8 @@
 import dataclasses
 import io
 import types
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 Record = TypeVar("Record")
 
 
+_AS_IT_IS = frozenset((str, int, float, bool, type(None)))
+
+
 def to_plain(value: Any) -> Any:  # any record in, any JSON value out
     """Dataclasses, tuples and mappings as dicts and lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    kind: Any = type(value)
+    if kind in _AS_IT_IS:
+        return value
+    names = _field_names(kind)
+    if names is not None:
+        return {name: to_plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -25,44 +32,75 @@ def to_plain(value: Any) -> Any:  # any record in, any JSON value out
     return value
 
 
+@cache
+def _field_names(kind: Any) -> tuple[str, ...] | None:
+    """Of a record's type; None for any other."""
+    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
+
+
 def from_plain(cls: type[Record], data: Any) -> Record:
     """Build the record `cls` from what `to_plain` made of one; raises TypeError where it does not fit."""
     try:
-        return _build(cls, data)  # type: ignore[no-any-return]
+        hint: Any = cls
+        record: Record = _builder(hint)(data)
+        return record
     except (KeyError, ValueError, AttributeError) as fault:
         raise TypeError(f"no {cls.__name__}: {type(fault).__name__} {fault}") from fault
 
 
+Build = Callable[[Any], Any]
+
+
 @cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
-def _build(hint: Any, data: Any) -> Any:
+def _builder(hint: Any) -> Build:
+    """What makes a value of this type hint out of a plain one. Looked up once: a run reads records by the million."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        if data is None:
-            return None
-        return _build(next(a for a in args if a is not type(None)), data)
+        inner = _builder(next(a for a in args if a is not type(None)))
+        return lambda data: None if data is None else inner(data)
     if origin is Literal:
-        if data not in args:
-            raise TypeError(f"{data!r} is none of {args}")
-        return data
+        return partial(_one_of, args)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
-        return hint(**{key: _build(hints[key], value) for key, value in data.items()})
+        return _record_builder(hint)
+    if origin is tuple and len(args) == 2 and args[1] is ...:
+        each = _builder(args[0])
+        return lambda data: tuple(map(each, data))
     if origin is tuple:
-        if len(args) == 2 and args[1] is ...:
-            return tuple(_build(args[0], v) for v in data)
-        return tuple(_build(a, v) for a, v in zip(args, data, strict=True))
+        builders = tuple(map(_builder, args))
+        return lambda data: tuple(build(v) for build, v in zip(builders, data, strict=True))
     if origin in (list, Sequence):
-        return [_build(args[0], v) for v in data]
+        each = _builder(args[0])
+        return lambda data: list(map(each, data))
     if origin in (dict, Mapping):
-        return {k: _build(args[1], v) for k, v in data.items()}
-    if hint is float and isinstance(data, int):
+        each = _builder(args[1])
+        return lambda data: {k: each(v) for k, v in data.items()}
+    return partial(_scalar, hint) if hint in (str, int, float, bool) else lambda data: data
+
+
+def _record_builder(cls: type) -> Build:
+    members: dict[str, Build] = {}
+
+    def build(data: Any) -> Any:
+        if not members:  # not before: a record may hold others of its kind
+            members.update({name: _builder(hint) for name, hint in get_type_hints(cls).items()})
+        return cls(**{key: members[key](value) for key, value in data.items()})
+
+    return build
+
+
+def _one_of(choices: tuple[Any, ...], data: Any) -> Any:
+    if data not in choices:
+        raise TypeError(f"{data!r} is none of {choices}")
+    return data
+
+
+def _scalar(kind: type, data: Any) -> Any:
+    if type(data) is kind:
+        return data
+    if kind is float and isinstance(data, int):
         return float(data)
-    if hint in (str, int, float, bool) and not isinstance(data, hint):
-        raise TypeError(f"{data!r} is no {hint.__name__}")
+    if not isinstance(data, kind):
+        raise TypeError(f"{data!r} is no {kind.__name__}")
     return data
 
 

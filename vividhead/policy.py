@@ -77,10 +77,11 @@ def judge(policy: Policy, clip_id: str, measurements: Mapping[str, Measurement])
 
 def broken_hard(policy: Policy, measurements: Mapping[str, Measurement]) -> bool:
     """Whether what is measured so far breaks a hard rule, so that dearer scores need not run."""
-    present = {name: row for name, row in measurements.items() if row.status != "skipped"}
-    return any(
-        rule.hard and rule.score in present and _broken(rule, present[rule.score]) is not None for rule in policy.rules
-    )
+    for rule in policy.rules:
+        row = measurements.get(rule.score) if rule.hard else None
+        if row is not None and row.status != "skipped" and _broken(rule, row) is not None:
+            return True
+    return False
 
 
 def _canonical(limit: float | None) -> float | None:
@@ -89,25 +90,25 @@ def _canonical(limit: float | None) -> float | None:
 
 def _broken(rule: Rule, row: Measurement | None) -> Reason | None:
     """The reason for which `rule` refuses a clip with this row of its score, or None."""
-
-    def reason(kind: str, detail: str = "", value: float | None = None, limit: float | None = None) -> Reason:
-        return Reason(code=f"{rule.id}:{kind}", field=rule.id, value=value, limit=limit, detail=detail)
-
     if row is None or row.status == "skipped":
-        return reason("skipped", row.detail if row else "")
+        return _reason(rule, "skipped", row.detail if row else "")
     if row.status == "failed":
-        return reason("failed", ": ".join(part for part in (row.code, row.detail) if part))
+        return _reason(rule, "failed", ": ".join(part for part in (row.code, row.detail) if part))
     value = row.values.get(rule.field) if row.status == "measured" else None
     if value is None:
         code = row.code if row.status == "unmeasurable" else row.unknown.get(rule.field, "")
-        return None if rule.unmeasured == "accept" else reason("unmeasurable", code)
+        return None if rule.unmeasured == "accept" else _reason(rule, "unmeasurable", code)
     if math.isnan(value):  # compares false with every limit, so it would pass
-        return reason("failed", "not a number")
+        return _reason(rule, "failed", "not a number")
     if rule.min is not None and value < rule.min:
-        return reason("low", value=value, limit=rule.min)
+        return _reason(rule, "low", value=value, limit=rule.min)
     if rule.max is not None and value > rule.max:
-        return reason("high", value=value, limit=rule.max)
+        return _reason(rule, "high", value=value, limit=rule.max)
     return None
+
+
+def _reason(rule: Rule, kind: str, detail: str = "", value: float | None = None, limit: float | None = None) -> Reason:
+    return Reason(code=f"{rule.id}:{kind}", field=rule.id, value=value, limit=limit, detail=detail)
 
 
 def load_policy(name_or_path: str, measured_scores: Sequence[str]) -> Policy:

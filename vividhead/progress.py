@@ -11,7 +11,7 @@ from vividhead.records import GRID_FPS
 
 if TYPE_CHECKING:
     from vividhead.chain import Chain, Failure, Unit
-    from vividhead.contain import Fault
+    from vividhead.contain import Fault, Outcome, Spent
 
 LINE_EVERY_S = 10.0
 
@@ -44,6 +44,9 @@ class Progress:
     def fault(self, unit: "Unit", fault: "Fault", attempt: int) -> None:
         """An attempt went wrong and may be repeated."""
 
+    def told(self, unit: "Unit", outcome: "Outcome", spent: "Spent") -> None:
+        """An attempt has ended, and cost so much; what becomes of it is said next."""
+
 
 class _Tally(Progress):
     """Keeps count, for what its subclasses show."""
@@ -65,8 +68,8 @@ class _Tally(Progress):
     def footage(self, chain: "Chain", units: "Sequence[Unit]") -> None:
         self.chain = chain
         waiting = {unit.segment.segment_id for unit in units if unit.segment is not None}
-        for name, state in chain.segments.items():
-            length_s = (state.segment.end_frame - state.segment.start_frame) / GRID_FPS
+        for name, (segment, _) in chain.segments.placed.items():
+            length_s = (segment.end_frame - segment.start_frame) / GRID_FPS
             self.total_s += length_s
             if name not in waiting:
                 self.through_s += length_s
@@ -91,9 +94,7 @@ class _Tally(Progress):
     def _count_kept(self, segment_id: str) -> None:
         """A segment is through: add what the policy keeps of it."""
         assert self.chain is not None
-        state = self.chain.segments[segment_id]
-        kept = (c for c in state.clips if c.clip_id not in state.clip_failures)
-        self.kept_s += sum(c.duration_s for c in kept if self.chain.decision(state, c.clip_id).kept)
+        self.kept_s += self.chain.kept_s.get(segment_id, 0.0)
 
     def text(self) -> str:
         """The state in one line."""

@@ -4,28 +4,28 @@ Everything is a pure function of the ledger, pipeline and filters, so publishing
 killed while publishing is mended by the next.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vividhead import score
 from vividhead.chain import Chain, Failure, SegmentState
-from vividhead.ledger import write_atomically
 from vividhead.manifest import (
     CLIPS,
     DECISIONS,
     MEASUREMENTS,
     SEGMENTS,
     SOURCES,
-    Column,
     clip_row,
-    parquet,
     score_columns,
-    table,
 )
 from vividhead.plain import to_plain
-from vividhead.records import Decision, Measurement, Source
+from vividhead.records import Clip, Decision, Measurement, Source
 from vividhead.shard_set import publish_shards
+from vividhead.sheets import Sheet
 
 
 def publish(dataset: Path, chain: Chain, finished: bool, packed_only: bool = False) -> None:
@@ -33,35 +33,52 @@ def publish(dataset: Path, chain: Chain, finished: bool, packed_only: bool = Fal
 
     `packed_only`: leave kept clips that are not encoded yet to a later run; else there are none.
     """
-    states = [chain.segments[key] for key in _segment_order(chain)]
-    _write(dataset / "sources.parquet", SOURCES, map(_source_row, chain.sources))
-    _write(dataset / "segments.parquet", SEGMENTS, (_segment_row(s) for s in states))
-    _write(dataset / "clips.parquet", CLIPS, (clip_row(c) for s in states for c in s.clips))
-    for name in chain.job.pipeline.measure.scores:
-        columns = (*MEASUREMENTS, *score_columns(score.score_class(name)))
-        rows = (_measurement_row(s.rows[c.clip_id][name]) for s in states for c in s.clips if name in s.rows[c.clip_id])
-        _write(dataset / "measurements" / name / "measurements.parquet", columns, rows)
-    decisions = [(s, c, chain.decision(s, c.clip_id)) for s in states for c in s.clips]
-    folder = dataset / "decisions" / chain.job.policy.digest
-    _write(
-        folder / "decisions.parquet",
-        DECISIONS,
-        (_decision_row(d, s.clip_failures.get(c.clip_id)) for s, c, d in decisions),
-    )
-    if finished:
-        kept = [(s, c) for s, c, d in decisions if d.kept and c.clip_id not in s.clip_failures]
-        if packed_only:
-            kept = [(s, c) for s, c in kept if chain.is_packed(c.clip_id)]
-        publish_shards(dataset, chain, kept)
+    kept = _tables(dataset, chain)
+    if not finished:
+        for _ in kept:
+            continue  # the tables are written on the way
+    else:
+        there = ((s, c) for s, c in kept if not packed_only or chain.is_packed(c.clip_id))
+        publish_shards(dataset, chain, there)
 
 
-def _segment_order(chain: Chain) -> list[str]:
-    place = {source.source_id: at for at, source in reversed(list(enumerate(chain.sources)))}
-    return sorted(chain.segments, key=lambda k: (place[chain.segments[k].source.source_id], k))
+def _tables(dataset: Path, chain: Chain) -> Iterator[tuple[SegmentState, Clip]]:
+    """Write the tables, a segment at a time; yields what is kept on the way."""
+    names = chain.job.pipeline.measure.scores
+    with ExitStack() as sheets:
+        decisions = dataset / "decisions" / chain.job.policy.digest / "decisions.parquet"
+        decided = sheets.enter_context(Sheet(decisions, DECISIONS))  # left, and so written, last
+        stale = partial(drop_other_decisions, dataset, chain.job.policy.digest)
+        scored = {name: sheets.enter_context(_score_sheet(dataset, name, stale)) for name in reversed(names)}
+        clips = sheets.enter_context(Sheet(dataset / "clips.parquet", CLIPS, stale))
+        parts = sheets.enter_context(Sheet(dataset / "segments.parquet", SEGMENTS))
+        sources = sheets.enter_context(Sheet(dataset / "sources.parquet", SOURCES))
+        for source in chain.sources:
+            sources.add(_source_row(source))
+        for state in chain.states():
+            parts.add(_segment_row(state))
+            for clip in state.clips:
+                clips.add(clip_row(clip))
+                for name, row in state.rows[clip.clip_id].items():
+                    if name in scored:
+                        scored[name].add(_measurement_row(row))
+                decision, failure = chain.decision(state, clip.clip_id), state.clip_failures.get(clip.clip_id)
+                decided.add(_decision_row(decision, failure))
+                if decision.kept and failure is None:
+                    yield state, clip
 
 
-def _write(path: Path, columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
-    write_atomically(path, parquet(table(columns, rows)))
+def drop_other_decisions(dataset: Path, digest: str) -> None:
+    """Decisions of other filters are of the clips and measurements before: judging anew costs seconds, and a wrong
+    decision that stays may keep what is revoked."""
+    for path in (dataset / "decisions").glob("*"):
+        if path.name != digest:
+            shutil.rmtree(path)
+
+
+def _score_sheet(dataset: Path, name: str, stale: Callable[[], None]) -> Sheet:
+    columns = (*MEASUREMENTS, *score_columns(score.score_class(name)))
+    return Sheet(dataset / "measurements" / name / "measurements.parquet", columns, stale)
 
 
 def _source_row(source: Source) -> dict[str, Any]:
@@ -93,4 +110,7 @@ def _decision_row(decision: Decision, failure: Failure | None) -> dict[str, Any]
 
 
 def _measurement_row(row: Measurement) -> dict[str, Any]:
-    return {**to_plain(row), **row.values, **row.texts}
+    return {
+        "clip_id": row.clip_id, "status": row.status, "code": row.code, "detail": row.detail, "version": row.version,
+        "fingerprint": row.fingerprint, "unknown": row.unknown, **row.values, **row.texts,
+    }  # fmt: skip

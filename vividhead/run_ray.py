@@ -16,10 +16,10 @@ from typing import Any, Protocol, TypeVar
 
 import ray
 
-from vividhead.contain import Child, Contained, Fault, Outcome
+from vividhead.contain import Child, Contained, Fault, Outcome, Spent
 from vividhead.errors import StorageError, UsageError
 from vividhead.pipeline import Needs
-from vividhead.run_local import Settle
+from vividhead.run_local import Settle, Told
 
 CHECK_S = 5.0
 AHEAD = 2
@@ -53,12 +53,34 @@ def _child() -> Child:
     return Child()
 
 
-def _attempt(unit: object, job: Contained) -> Outcome:
+def _attempt(unit: object, job: Contained) -> tuple[Outcome, Spent]:
     """Runs in a Ray worker; its child stays warm for the worker's next unit."""
     try:
-        return _child().run(unit, job)
+        return _child().run(unit, job), _child().spent
     except StorageError as fault:
-        return Fault("storage", str(fault))
+        return Fault("storage", str(fault)), _child().spent
+
+
+class _Exported:
+    """What attempts cost, through Ray's own exporter: `ray_vividhead_…` at every node's metrics port."""
+
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Gauge
+
+        tags = ("stage", "outcome")
+        self._attempts = Counter("vividhead_attempts", "attempts at units of work", tags)
+        self._wall_s = Counter("vividhead_attempt_seconds", "wall seconds of attempts", tags)
+        self._cpu_s = Counter("vividhead_attempt_cpu_seconds", "CPU seconds of attempts", tags)
+        self._running = Gauge("vividhead_running_units", "units handed to Ray")
+
+    def told(self, stage: str, outcome: Outcome, spent: Spent, running: int) -> None:
+        """One more attempt has ended."""
+        tags = {"stage": stage, "outcome": "done" if outcome is None else "failed"}
+        self._attempts.inc(1, tags)
+        for counter, value in ((self._wall_s, spent.wall_s), (self._cpu_s, spent.cpu_s)):
+            if value > 0:  # Ray refuses to count nothing
+                counter.inc(value, tags)
+        self._running.set(running)
 
 
 @contextmanager
@@ -80,7 +102,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_ray(units: Iterable[U], settle: Settle[U], job: ClusterJob) -> None:
+def run_ray(units: Iterable[U], settle: Settle[U], job: ClusterJob, told: Told[U] | None = None) -> None:
     """Run `units` and all that follow from them on the cluster joined by `cluster`.
 
     A task that does not end within its limits (its worker or node is stopped or unreachable, or the cluster is busy
@@ -93,6 +115,7 @@ def run_ray(units: Iterable[U], settle: Settle[U], job: ClusterJob) -> None:
     shared: Any = ray.put(job)
     todo = deque(units)
     running: dict[Any, tuple[U, float]] = {}
+    exported = _Exported()
     deadline_s = job.limits.unit_limit_s + job.limits.stall_limit_s
     try:
         while todo or running:
@@ -103,10 +126,13 @@ def run_ray(units: Iterable[U], settle: Settle[U], job: ClusterJob) -> None:
                 need = per_stage[unit.stage]
                 options = {"num_cpus": need.cpus, "num_gpus": need.gpus, "memory": need.memory_mb * 1_000_000}
                 running[remote.options(**options).remote(unit, shared)] = (unit, time.monotonic())
-            done, _ = ray.wait(list(running), num_returns=1, timeout=CHECK_S)
-            for ref in done:
+            for ref in _ended(list(running)):
                 unit, _ = running.pop(ref)
-                todo.extendleft(reversed(settle(unit, _outcome(ref))))
+                outcome, spent = _outcome(ref)
+                exported.told(unit.stage, outcome, spent, len(running))
+                if told is not None:
+                    told(unit, outcome, spent)
+                todo.extendleft(reversed(settle(unit, outcome)))
             for ref in [r for r, (_, began) in running.items() if time.monotonic() - began > deadline_s]:
                 ray.cancel(ref, force=True)
                 todo.append(running.pop(ref)[0])
@@ -127,13 +153,23 @@ def _check_needs(job: ClusterJob) -> None:
             )
 
 
-def _outcome(ref: Any) -> Outcome:
+def _ended(refs: list[Any]) -> list[Any]:
+    """Those that have ended by now, waiting for the first: asked for together, as each question looks at them all."""
+    first, rest = ray.wait(refs, num_returns=1, timeout=CHECK_S, fetch_local=False)
+    if not first or not rest:
+        return list(first)
+    return [*first, *ray.wait(rest, num_returns=len(rest), timeout=0, fetch_local=False)[0]]
+
+
+def _outcome(ref: Any) -> tuple[Outcome, Spent]:
+    outcome: Outcome
+    spent: Spent
     try:
-        outcome: Outcome = ray.get(ref)
+        outcome, spent = ray.get(ref)
     except ray.exceptions.RayTaskError as fault:
-        return Fault("error", f"in its Ray task: {fault.cause}")
+        return Fault("error", f"in its Ray task: {fault.cause}"), Spent()
     except ray.exceptions.RayError as fault:
-        return Fault("crash", f"its Ray worker was lost: {type(fault).__name__}")
+        return Fault("crash", f"its Ray worker was lost: {type(fault).__name__}"), Spent()
     if isinstance(outcome, Fault) and outcome.kind == "storage":
         raise StorageError(outcome.detail)
-    return outcome
+    return outcome, spent

@@ -10,21 +10,26 @@ member may still have to be read from it.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from vividhead import score
 from vividhead.chain import Chain, SegmentState, pack_key
 from vividhead.errors import DatasetError
 from vividhead.ledger import Ledger, storage_error, sync_folder, write_atomically
-from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, score_columns, table
+from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, schema, score_columns
 from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, Clip, Measurement, Source
 from vividhead.revoked import Tombstone
 from vividhead.shards import BLOCK, END, Place, index, tar_bytes, tar_size, verified
+from vividhead.sheets import Rows, told
+
+if TYPE_CHECKING:
+    import pyarrow
 
 MB = 1_000_000
 
@@ -67,55 +72,124 @@ def sample_json(source: Source, clip: Clip, rows: Mapping[str, Measurement]) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class _Member:
+    bytes: int
+    sha256: str
+
+    def about(self) -> dict[str, Any]:
+        return {"bytes": self.bytes, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
 class _Sample:
-    """A kept clip on its way into a shard: its members' sizes and digests, and the JSON made anew."""
+    """A kept clip on its way into a shard: its members' sizes and digests, and where what is made anew waits."""
 
-    state: SegmentState
-    clip: Clip
-    members: Mapping[str, Mapping[str, Any]]
-    json_text: bytes
-
-    @property
-    def clip_id(self) -> str:
-        return self.clip.clip_id
+    clip_id: str
+    members: tuple[_Member, ...]
+    """One for each of `MEMBERS`."""
+    row: int
+    """Of the waiting manifest."""
+    json_at: int
+    """Where its `.json` member begins among the waiting ones."""
 
     @property
     def tar_bytes(self) -> int:
-        return sum(tar_size(m["bytes"]) for m in self.members.values())
+        return sum(tar_size(m.bytes) for m in self.members)
+
+    def of(self, member: str) -> _Member:
+        return self.members[MEMBERS.index(member)]
 
 
-def publish_shards(dataset: Path, chain: Chain, kept: Sequence[tuple[SegmentState, Clip]]) -> None:
+class _Gathered:
+    """All kept clips: small in memory, what is long about them on the disk until it is written in the shards' order."""
+
+    def __init__(self, dataset: Path, chain: Chain, kept: Iterable[tuple[SegmentState, Clip]]) -> None:
+        self.samples: list[_Sample] = []
+        columns = _manifest_columns(chain.job.pipeline)
+        self.rows = Rows(dataset / "manifest.parquet", columns)
+        with told(dataset):
+            self._texts: IO[bytes] = tempfile.TemporaryFile(dir=dataset)  # noqa: SIM115 - closed on leaving
+        try:
+            for state, clip in kept:
+                self._take(chain, state, clip)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _take(self, chain: Chain, state: SegmentState, clip: Clip) -> None:
+        pipeline = chain.job.pipeline
+        record = chain.ledger.read("pack", pack_key(clip.clip_id, pipeline))
+        assert record is not None, "a kept clip is packed before it is published"
+        measured = state.rows[clip.clip_id]
+        text = sample_json(state.source, clip, {name: measured[name] for name in pipeline.measure.scores})
+        made = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+        abouts = {**record["members"], "json": made}
+        members = tuple(_Member(abouts[m]["bytes"], abouts[m]["sha256"]) for m in MEMBERS)
+        with told(Path(chain.job.dataset)):
+            self.samples.append(_Sample(clip.clip_id, members, len(self.samples), self._texts.tell()))
+            self._texts.write(text)
+        row = {**to_plain(state.source.listed), **clip_row(clip), "n_frames": clip.n_frames}
+        for score_name, scored in measured.items():
+            row |= {f"{score_name}.{f}": value for f, value in {**scored.values, **scored.texts}.items()}
+        self.rows.add(row)
+
+    def json_text(self, sample: _Sample) -> bytes:
+        """The sample's `.json` member."""
+        self._texts.seek(sample.json_at)
+        return self._texts.read(sample.of("json").bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._texts.close()
+        self.rows.__exit__(None, None, None)
+
+
+class _Found:
+    """Where members' bytes are: encoded fragments in the ledger come before shards."""
+
+    def __init__(self, dataset: Path, chain: Chain) -> None:
+        self._ledger, self._pipeline = chain.ledger, chain.job.pipeline
+        self._in_shards = index(_shards(dataset))
+
+    def of(self, clip_id: str) -> dict[str, Place]:
+        """Member → place, of one clip."""
+        names = {f"{clip_id}.{member}": member for member in MEMBERS}
+        places = {member: self._in_shards[name] for name, member in names.items() if name in self._in_shards}
+        fragment = self._ledger.part("pack", pack_key(clip_id, self._pipeline), "tar")
+        if fragment.is_file():
+            places |= {names[name]: place for name, place in index([fragment]).items() if name in names}
+        return places
+
+
+def publish_shards(dataset: Path, chain: Chain, kept: Iterable[tuple[SegmentState, Clip]]) -> None:
     """Write the shards that differ from those there, swap them in, then the manifest, then drop what is left over."""
     pipeline, ledger = chain.job.pipeline, chain.ledger
-    samples: list[_Sample | Tombstone] = [_sample(ledger, pipeline, s, c) for s, c in kept]
-    samples += [stone for stone in chain.revoked.clips if stone.tar_bytes]
-    samples.sort(key=lambda s: _draw(pipeline.seed, s.clip_id))
-    folder = dataset / "shards"
-    paths, planned = [], []
-    for number, planned_group in enumerate(_plan(samples, pipeline.pack.shard_mb * MB)):
-        group = [sample for sample in planned_group if isinstance(sample, _Sample)]
-        if group:  # else all that was in it is revoked: the others keep their numbers
-            paths.append(folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar")
-            planned.append(group)
-    stale = [not _is_already(path, group) for path, group in zip(paths, planned, strict=True)]
-    fresh = {
-        path: folder / "new" / f"{_digest(group)}.tar"
-        for path, group, is_stale in zip(paths, planned, stale, strict=True)
-        if is_stale
-    }
-    if fresh:
-        found = index([*_shards(dataset), *(ledger.root / "pack").glob("*.tar")])
-        groups = dict(zip(paths, planned, strict=True))
-        _check_members([sample for path in fresh for sample in groups[path]], found, chain)
-        for path, new in fresh.items():
-            _write_shard(new, groups[path], found)
-    rows: list[dict[str, Any]] = []
-    for path, group in zip(paths, planned, strict=True):
-        rows += _manifest_rows(path.name, fresh.get(path, path), group)
-    made = table(_manifest_columns(pipeline), rows)
+    with _Gathered(dataset, chain, kept) as gathered:
+        samples: list[_Sample | Tombstone] = [*gathered.samples]
+        samples += [stone for stone in chain.revoked.clips if stone.tar_bytes]
+        samples.sort(key=lambda s: _draw(pipeline.seed, s.clip_id))
+        folder = dataset / "shards"
+        planned: dict[Path, list[_Sample]] = {}
+        for number, planned_group in enumerate(_plan(samples, pipeline.pack.shard_mb * MB)):
+            group = [sample for sample in planned_group if isinstance(sample, _Sample)]
+            if group:  # else all that was in it is revoked: the others keep their numbers
+                planned[folder / f"{pipeline.pack.shard_prefix}-{number:06d}.tar"] = group
+        fresh = {
+            path: folder / "new" / f"{_digest(group)}.tar"
+            for path, group in planned.items()
+            if not _is_already(path, group)
+        }
+        if fresh:
+            found = _Found(dataset, chain)
+            _check_members([sample for path in fresh for sample in planned[path]], found, chain)
+            for path, new in fresh.items():
+                _write_shard(new, planned[path], found, gathered)
+        made = _manifest(gathered, [(path, fresh.get(path, path), group) for path, group in planned.items()], pipeline)
     if chain.revoked.seal:
         made = made.replace_schema_metadata({**(made.schema.metadata or {}), **chain.revoked.seal})
-    _swap_in(dataset, paths, fresh, parquet(made))
+    _swap_in(dataset, list(planned), fresh, parquet(made))
     for path in (ledger.root / "pack").glob("*.tar"):
         path.unlink()
 
@@ -145,22 +219,13 @@ def _swap_in(dataset: Path, paths: Sequence[Path], fresh: Mapping[Path, Path], m
 
 def _digest(group: Sequence[_Sample]) -> str:
     """Of the members of a shard, their order and bytes."""
-    content = [[s.clip.clip_id, [s.members[m]["sha256"] for m in MEMBERS]] for s in group]
+    content = [[s.clip_id, [m.sha256 for m in s.members]] for s in group]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _draw(seed: int, clip_id: str) -> str:
     """Shuffles clips over shards, always alike: trainers read neighbours that are strangers."""
     return hashlib.sha256(f"{seed}:{clip_id}".encode()).hexdigest()
-
-
-def _sample(ledger: Ledger, pipeline: Pipeline, state: SegmentState, clip: Clip) -> _Sample:
-    record = ledger.read("pack", pack_key(clip.clip_id, pipeline))
-    assert record is not None, "a kept clip is packed before it is published"
-    rows = {name: state.rows[clip.clip_id][name] for name in pipeline.measure.scores}
-    text = sample_json(state.source, clip, rows)
-    about = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-    return _Sample(state, clip, {**record["members"], "json": about}, text)
 
 
 def _plan(samples: "Sequence[_Sample | Tombstone]", limit: int) -> "list[list[_Sample | Tombstone]]":
@@ -180,23 +245,23 @@ def _is_already(path: Path, group: Sequence[_Sample]) -> bool:
     """Does the shard at `path` hold just this group, in this order, with these bytes?"""
     if not path.is_file() or path.stat().st_size != sum(s.tar_bytes for s in group) + len(END):
         return False
-    expected = [(f"{s.clip.clip_id}.{m}", s.members[m]) for s in group for m in MEMBERS]
+    expected = [(f"{s.clip_id}.{m}", s.of(m).about()) for s in group for m in MEMBERS]
     there = list(index([path]).items())
     if [name for name, _ in there] != [name for name, _ in expected]:
         return False
     return all(verified(place, about) is not None for (_, place), (_, about) in zip(there, expected, strict=True))
 
 
-def _write_shard(path: Path, group: Sequence[_Sample], found: Mapping[str, Place]) -> None:
+def _write_shard(path: Path, group: Sequence[_Sample], found: _Found, gathered: _Gathered) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as out:
             for sample in group:
+                places = found.of(sample.clip_id)
                 for member in MEMBERS:
-                    name = f"{sample.clip.clip_id}.{member}"
-                    data = sample.json_text if member == "json" else found[name].read()
-                    out.write(tar_bytes([(name, data)]))
+                    data = gathered.json_text(sample) if member == "json" else places[member].read()
+                    out.write(tar_bytes([(f"{sample.clip_id}.{member}", data)]))
             out.write(END)
             out.flush()
             os.fsync(out.fileno())
@@ -205,25 +270,21 @@ def _write_shard(path: Path, group: Sequence[_Sample], found: Mapping[str, Place
         raise storage_error(fault, path) from fault
 
 
-def _check_members(samples: Sequence[_Sample], found: Mapping[str, Place], chain: Chain) -> None:
+def _check_members(samples: Sequence[_Sample], found: _Found, chain: Chain) -> None:
     """Every member must be at hand as it was encoded; of one that is not, the encoding is taken back."""
-    lost = [
-        s.clip.clip_id
-        for s in samples
-        for member in MEMBERS
-        if member != "json" and not _at_hand(found, f"{s.clip.clip_id}.{member}", s.members[member])
-    ]
-    for clip_id in set(lost):
+    lost = [sample.clip_id for sample in samples if not _at_hand(sample, found.of(sample.clip_id))]
+    for clip_id in lost:
         chain.ledger.forget("pack", pack_key(clip_id, chain.job.pipeline))
     if lost:
         raise DatasetError(
-            f"{len(set(lost))} clips of {chain.job.dataset}/shards are damaged or gone, {lost[0]} first; "
+            f"{len(lost)} clips of {chain.job.dataset}/shards are damaged or gone, {lost[0]} first; "
             "run the same command again: it encodes them anew"
         )
 
 
-def _at_hand(found: Mapping[str, Place], name: str, about: Mapping[str, Any]) -> bool:
-    return name in found and verified(found[name], about) is not None
+def _at_hand(sample: _Sample, places: Mapping[str, Place]) -> bool:
+    encoded = [member for member in MEMBERS if member != "json"]
+    return all(m in places and verified(places[m], sample.of(m).about()) is not None for m in encoded)
 
 
 def _manifest_columns(pipeline: Pipeline) -> tuple[Column, ...]:
@@ -233,27 +294,33 @@ def _manifest_columns(pipeline: Pipeline) -> tuple[Column, ...]:
     return (*MANIFEST, *scores)
 
 
-def _manifest_rows(name: str, shard: Path, group: Sequence[_Sample]) -> list[dict[str, Any]]:
-    """The rows of the clips in `shard`, which is or will be called `name`."""
-    digest = hashlib.sha256()
-    with shard.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    about_shard = {"shard": name, "shard_bytes": shard.stat().st_size, "shard_sha256": digest.hexdigest()}
-    rows = []
-    offset = 0
-    for sample in group:
-        row = {**to_plain(sample.state.source.listed), **clip_row(sample.clip), **about_shard}
-        row["n_frames"] = sample.clip.n_frames
-        for member in MEMBERS:
-            about = sample.members[member]
-            row |= {
-                f"{member}_offset": offset + BLOCK,
-                f"{member}_bytes": about["bytes"],
-                f"{member}_sha256": about["sha256"],
-            }
-            offset += tar_size(about["bytes"])
-        for score_name, measured in sample.state.rows[sample.clip.clip_id].items():
-            row |= {f"{score_name}.{f}": value for f, value in {**measured.values, **measured.texts}.items()}
-        rows.append(row)
-    return rows
+def _manifest(
+    gathered: _Gathered, shards: Sequence[tuple[Path, Path, Sequence[_Sample]]], pipeline: Pipeline
+) -> "pyarrow.Table":
+    """The waiting rows in the order of the shards (what each will be called, where it is, what is in it)."""
+    import pyarrow as pa
+
+    order: list[int] = []
+    more: dict[str, list[Any]] = {name: [] for name in ("shard", "shard_bytes", "shard_sha256")}
+    more |= {f"{member}_{what}": [] for member in MEMBERS for what in ("offset", "bytes", "sha256")}
+    for path, shard, group in shards:
+        about = {"shard": path.name, "shard_bytes": shard.stat().st_size, "shard_sha256": _file_sha256(shard)}
+        for name, value in about.items():
+            more[name] += [value] * len(group)
+        offset = 0
+        for sample in group:
+            order.append(sample.row)
+            for name, member in zip(MEMBERS, sample.members, strict=True):
+                more[f"{name}_offset"].append(offset + BLOCK)
+                more[f"{name}_bytes"].append(member.bytes)
+                more[f"{name}_sha256"].append(member.sha256)
+                offset += tar_size(member.bytes)
+    columns = schema(_manifest_columns(pipeline))
+    rows = gathered.rows.read().combine_chunks().take(pa.array(order, pa.int64())).combine_chunks()
+    arrays = [pa.array(more[f.name], f.type) if f.name in more else rows[f.name] for f in columns]
+    return pa.table(arrays, schema=columns).combine_chunks()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,5 +1,6 @@
 """Run one unit and commit it: the bridge between the chain and the rooms that do the work. Runs in a child process."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.chain import Job, SegmentState, Unit, ingest_key, is_encoded, load_segment, pack_key
+from vividhead.chain import LOOKS, Job, SegmentState, Unit, ingest_key, is_encoded, load_segment, pack_key
 from vividhead.errors import MediaError, StorageError
 from vividhead.ingest import examine
 from vividhead.ledger import Ledger
-from vividhead.measure import Work, measure_more, measure_segment
+from vividhead.measure import Measured, Work, measure_more, measure_segment
 from vividhead.pack import encode_clips
 from vividhead.plain import npz, to_plain
 from vividhead.scan import scan
@@ -78,7 +79,14 @@ def _measure(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:
     work = _work(unit, job, _state(unit, job, ledger), beat)
     measured = measure_segment(work)
     check_unchanged(unit, job)
-    ledger.commit("measure", unit.key, {"measured": to_plain(measured)}, {"npz": npz(work.arrays)})
+    commit_measured(ledger, unit.key, measured, npz(work.arrays))
+
+
+def commit_measured(ledger: Ledger, key: str, measured: Measured, arrays: bytes) -> None:
+    """Make a `measure` unit done. Looks are a part of their own: half of it all, and only `more` reads them."""
+    plain = to_plain(measured)
+    looks = json.dumps(plain.pop("looks"), allow_nan=False).encode()
+    ledger.commit("measure", key, {"measured": plain}, {"npz": arrays, LOOKS: looks})
 
 
 def _more(unit: Unit, job: Job, ledger: Ledger, beat: Beat) -> None:

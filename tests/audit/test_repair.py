@@ -10,6 +10,7 @@ from audit.spoilt import change_rows, flip_byte, set_cell
 from audit.standing_dataset import FILTERS, settings, standing_dataset
 from audit.test_revoke import _quick, kept
 from vividhead.audit.account import account
+from vividhead.audit.rejudge import rejudge
 from vividhead.audit.repack import repack
 from vividhead.audit.repair import repair
 from vividhead.audit.tables import Tables
@@ -17,6 +18,7 @@ from vividhead.audit.verify import verify
 from vividhead.cli import main
 from vividhead.errors import DatasetError
 from vividhead.loader.folder import Folder
+from vividhead.manifest import parquet, read
 from vividhead.view import open_dataset
 
 
@@ -84,6 +86,17 @@ def test_stricter_filters_are_packed_from_the_ledger_and_the_way_back_is_too(dat
     same = repack(dataset, stricter)
     assert not same.shards_written and not same.shards_dropped and len(same.shards_reused) > 0
     assert tree(dataset) != before
+
+
+def test_decisions_of_other_filters_are_made_anew_when_more_is_measured(dataset: Path, tmp_path: Path) -> None:
+    framing = dataset / "measurements" / "framing" / "measurements.parquet"
+    whole = framing.read_bytes()
+    framing.write_bytes(parquet(read(framing).slice(1)))  # as if the first clip had not been measured yet
+    other = rejudge(dataset, settings(tmp_path / "settings", "other", FILTERS.replace("160", "165")))
+    repack(dataset, settings(tmp_path / "settings", "stricter", FILTERS.replace("160", "175")))
+    assert framing.read_bytes() == whole
+    assert other.after.digest in Tables(dataset).names("decisions")
+    assert verify(dataset).findings == []
 
 
 def test_looser_filters_want_the_footage(dataset: Path, tmp_path: Path) -> None:

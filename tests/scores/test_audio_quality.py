@@ -129,6 +129,14 @@ def test_a_longer_echo_reads_a_longer_decay() -> None:
     assert decays[3] > 1.5 * decays[0]
 
 
+@pytest.mark.parametrize("decay_s", [0.4, 0.8])
+def test_bursts_that_die_away_read_as_long_as_they_take_for_60_db(decay_s: float) -> None:
+    seconds_S = np.arange(N_FRAMES * 640) / 16_000
+    hiss_S = np.random.default_rng(0).standard_normal(len(seconds_S))
+    bursts_S = 0.1 * hiss_S * 10 ** (-3 * (seconds_S % 1) / decay_s)
+    assert number(bursts_S + 1e-6 * hiss_S, "decay_s") == pytest.approx(decay_s, rel=0.25)
+
+
 def test_no_decay_is_told_of_a_noisy_voice() -> None:
     hiss_S = np.random.default_rng(0).normal(0, 1, len(voice()))
     assert read(at_snr(hiss_S, 10))["decay_s"] == Unknown("noisy")

@@ -110,6 +110,28 @@ def test_a_broken_connection_is_resumed_without_being_asked(page: Any, talking: 
     assert set(talking.lobby._sessions) == keys
 
 
+def test_what_was_interrupted_as_the_connection_broke_is_not_said_after_it(page: Any, talking: Served) -> None:
+    say(page, "x" * 30)
+    eventually(lambda: figures(page)["playing"] > 0)
+    (session,) = (s for s in talking.lobby._sessions.values() if s.attached)
+    page.execute_script("window.sockets.at(-1).close(); document.getElementById('interrupt').click()")
+    received = figures(page)["received"]
+    say(page, "xx")  # while there is no connection: it is said when there is one
+    eventually(lambda: figures(page)["received"] >= received + 45)
+    eventually(lambda: not session.is_busy)
+    shown = figures(page)["shownFrame"]
+    eventually(lambda: figures(page)["shownFrame"] > shown + 60)
+    assert figures(page)["received"] <= received + 51 and session.epoch == 1
+
+
+def test_a_page_that_is_not_drawn_speaks_on(page: Any) -> None:
+    page.execute_script(
+        "Object.defineProperty(document, 'hidden', { get: () => true }); window.requestAnimationFrame = () => 0"
+    )
+    say(page, "x" * 9)
+    eventually(lambda: figures(page)["received"] >= 220)
+
+
 def test_the_microphone_is_spoken(page: Any) -> None:
     button = page.find_element("id", "microphone")
     button.click()
@@ -135,11 +157,15 @@ def test_a_picture_that_is_none_is_refused_with_its_reason(talking: Served, brow
     browser.get(f"http://127.0.0.1:{talking.server.port}/")
     eventually(lambda: bool(browser.find_elements("css selector", "#faces input")))
     (tmp_path / "none.png").write_bytes(b"not a picture")
+    (tmp_path / "other.png").write_bytes(b"neither")
     browser.find_element("id", "portrait").send_keys(str(tmp_path / "none.png"))
     eventually(lambda: len(browser.find_elements("css selector", "#faces input")) == 2)
     browser.find_element("id", "begin").click()
     eventually(lambda: "not a PNG" in browser.find_element("id", "state").text)
     assert browser.find_element("id", "begin").is_enabled()
+    browser.find_element("id", "portrait").send_keys(str(tmp_path / "other.png"))
+    eventually(lambda: browser.execute_script("return document.querySelectorAll('#faces input').length") == 2)
+    assert browser.find_element("css selector", "#faces label:last-child input").is_selected()
 
 
 def test_nobody_else_is_asked_for_anything_and_everything_has_a_name(page: Any, talking: Served) -> None:

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.flashhead.stubs import tiny_flashhead
 from tests.serve.server import PATIENCE_S, eventually, face, heard, serving, words
+from vividhead.errors import VividHeadError
 from vividhead.flashhead.client import ServerRefusedError, TalkingHead
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.generate.stream import Chunk, Stream
@@ -162,6 +163,8 @@ def test_told_to_end_the_server_finishes_what_is_being_said_and_takes_nobody_new
         assert draining(head, found) == "draining"
         assert sum(len(m.pictures) for m in found if not m.idle) == 75
         eventually(lambda: server.server.should_exit)
+        with pytest.raises(ServerRefusedError, match="ended"):
+            head.flush()
         head.close()
 
 
@@ -270,6 +273,28 @@ def test_the_client_waits_while_the_server_has_enough() -> None:
         talk.start()
         assert sum(len(m.pictures) for m in heard(head)) == 250
         talk.join(PATIENCE_S)
+
+
+def test_a_client_that_pushes_and_does_not_listen_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vividhead.flashhead.client.NOBODY_LISTENS_S", 0.1)
+    with serving(Serving(port=0, waiting_s=4.0)) as server, server.connect() as head:
+        with pytest.raises(VividHeadError, match="nobody listens"):
+            head.say(words(5), 16000)
+
+
+def test_an_utterance_that_is_ended_after_its_last_picture_came_has_an_end() -> None:
+    with serving() as server, server.connect() as head:
+        head.push(words(0.96), 16000)  # a chunk and nothing more
+        spoken = 0
+        while spoken < 24:
+            media = head.next_media(PATIENCE_S)
+            assert media is not None
+            spoken += 0 if media.idle else len(media.pictures)
+        head.flush()
+        told = threading.Thread(target=heard, args=(head,), daemon=True)
+        told.start()
+        told.join(PATIENCE_S)
+        assert not told.is_alive()
 
 
 def test_who_generated_what_is_written_down(tmp_path: Path) -> None:

@@ -207,7 +207,8 @@ def test_a_label_is_seen_in_its_corner_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"port": 70000}, {"streams": 0}, {"quality": 0}, {"label": "x" * 41}, {"waiting_s": 0}]
+    "wrong",
+    [{"port": 70000}, {"streams": 0}, {"quality": 0}, {"label": "x" * 41}, {"waiting_s": 0}, {"streams_per_client": 0}],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     from vividhead.errors import UsageError
@@ -228,3 +229,10 @@ def test_the_audit_log_is_on_where_others_can_reach_the_page(monkeypatch: pytest
     assert found[0].audit_log is not None and found[0].require_consent
     assert running.access_for(found[0]).token and running.access_for(found[0]).hosts is None
     assert found[1].audit_log is None and running.access_for(found[1]).token is None
+
+
+def test_a_log_that_cannot_be_written_is_told_at_the_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from vividhead.cli import main
+
+    assert main(["serve", "--random-weights", "--audit-log", str(tmp_path / "none" / "log.jsonl")]) == 2
+    assert "cannot be written" in capsys.readouterr().err

@@ -108,6 +108,8 @@ def test_typed_text_is_spoken_where_there_is_a_voice() -> None:
     with serving(say_text=lambda text: (words(len(text) / 10), 16000)) as server:
         with server.connect() as head:
             assert head.hello["say"]
+            head.say(words(1), 16000)
+            heard(head)
             head.say_text("ten letter")
             assert sum(len(m.pictures) for m in heard(head)) == 25
 

@@ -17,6 +17,7 @@ from vividhead.chain import Chain
 from vividhead.ledger import Ledger, write_atomically
 from vividhead.plain import npz
 from vividhead.shards import index
+from vividhead.through import forget_all
 
 LATENTS = "latents"
 ARRAY_STAGES = ("measure", "more")
@@ -26,6 +27,7 @@ SEGMENT_STAGES = ("scan", "measure", "more")
 def purge_ledger(chain: Chain, receipt: Mapping[str, Any]) -> None:
     """Forget encoded bytes, meshes and embeddings of revoked clips, and all of a revoked source's but what it is."""
     ledger = chain.ledger
+    forget_all(ledger.root.parent)
     clip_ids = {row["clip_id"] for row in receipt["clips"]}
     for key in ledger.keys("pack"):
         if key.split("-", 1)[0] in clip_ids:

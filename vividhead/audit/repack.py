@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vividhead.audit.clips import named_policy
+from vividhead.audit.clips import named_policy, own_policy, stored_policies
+from vividhead.audit.rejudge import rejudge
 from vividhead.audit.revoke import digests, finish_begun
 from vividhead.audit.tables import Tables
 from vividhead.chain import Unit
@@ -57,12 +58,14 @@ def repack(dataset: Path, filters: str, *, on: str = "ray", workers: int | None 
     tables = Tables(dataset)
     policy, pipeline = named_policy(tables, filters), stored_pipeline(dataset)
     before, had = digests(dataset), _clips(dataset)
+    judged_by = [own_policy(tables), *stored_policies(tables)]
     with sole_writer(dataset):
         Ledger(dataset).sweep()
         finish_begun(dataset)
         missing = _publish_standing(dataset, pipeline, policy)
     if missing:
         _curate(dataset, filters, missing, on, workers)
+    _judge_again(dataset, judged_by, policy)
     after, has = digests(dataset), _clips(dataset)
     shards = [name for name in after if name.startswith("shards/")]
     return Repacked(
@@ -95,6 +98,14 @@ def _curate(dataset: Path, filters: str, missing: Sequence[Unit], on: str, worke
                 f"{len(missing)} segments of {dataset} want their footage, to measure or encode what these filters "
                 f"ask for: {fault}"
             ) from fault
+
+
+def _judge_again(dataset: Path, policies: Sequence[Policy], own: Policy) -> None:
+    """What was measured more has taken the decisions of other filters away (see `publish`): they are made anew."""
+    for policy in policies:
+        if policy.digest != own.digest and not (dataset / "decisions" / policy.digest).exists():
+            with TemporaryDirectory(prefix="vividhead-") as scratch:
+                rejudge(dataset, written(scratch, policy.name, policy.text), shown=0)
 
 
 def _clips(dataset: Path) -> set[str]:

@@ -12,7 +12,6 @@ reason, so that the account adds up; no picture, sound, mesh or embedding. Of a 
 import datetime
 import getpass
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from vividhead.audit.chosen import Chosen
 from vividhead.audit.purge import purge_latents, purge_ledger, purge_pages, purge_prints
 from vividhead.errors import UsageError
 from vividhead.ledger import Ledger, sole_writer
-from vividhead.publish import publish
+from vividhead.publish import drop_other_decisions, publish
 from vividhead.records import GRID_FPS
 from vividhead.revoked import FOLDER, all_revoked, receipts, signed, tombstones, write_receipt
 from vividhead.shard_set import packed_keys
@@ -154,13 +153,6 @@ def _finish(dataset: Path, receipt: Receipt) -> Receipt:
     }  # fmt: skip
     write_receipt(dataset, after)
     return signed(after)
-
-
-def drop_other_decisions(dataset: Path, digest: str) -> None:
-    """Decisions of other filters may keep what is revoked: they are of the dataset before."""
-    for path in (dataset / "decisions").glob("*"):
-        if path.name != digest:
-            shutil.rmtree(path)
 
 
 def told(receipt: Receipt) -> str:

@@ -38,6 +38,14 @@ def add_bench(verbs: "Verbs") -> None:
     runners.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
     runners.add_argument("--minutes", type=float, help="loop each file to this length first")
     runners.set_defaults(verb=_bench_runners)
+    scale = what.add_parser("scale", help="the whole job at size with made-up stages: driver, ledger, tables, packer")
+    scale.add_argument("--hours", type=float, default=100.0, help="of footage (default: 100)")
+    scale.add_argument("--on", choices=("ray", "local"), default="local", help="the runner (default: local)")
+    scale.add_argument("--workers", type=int, default=2, help="units at a time (default: 2)")
+    scale.add_argument("--folder", type=Path, help="where the scratch folder is made: about 5 MB an hour, 50 files")
+    scale.add_argument("--json", action="store_true", help="figures for scripts")
+    scale.add_argument("--keep", type=Path, metavar="FILE", help="write the figures there as JSON, too")
+    scale.set_defaults(verb=_bench_scale)
     generate = what.add_parser("generate", help="the streaming generator: FPS, latency, phases, streams")
     model_options(generate)
     generate.add_argument("--chunks", type=int, default=20, help="chunks timed in each part (default: 20)")
@@ -160,6 +168,19 @@ def _bench_runners(asked: argparse.Namespace) -> int:
     return 0
 
 
+def _bench_scale(asked: argparse.Namespace) -> int:
+    if asked.hours <= 0 or asked.workers < 1:
+        raise UsageError("more than 0 --hours, and 1 or more --workers")
+    from vividhead.scale.bench import bench_scale, table
+
+    _given_out(
+        bench_scale(asked.hours, asked.on, asked.workers, asked.folder, lambda line: say(f"measuring: {line}")),
+        table,
+        asked,
+    )
+    return 0
+
+
 def _bench_generate(asked: argparse.Namespace) -> int:
     if asked.chunks < 1:
         raise UsageError(f"--chunks {asked.chunks}: 1 or more")
@@ -178,6 +199,7 @@ def _bench_serve(asked: argparse.Namespace) -> int:
     options = [str(part) for name, value in named.items() if value for part in (name, value)]
     options += [f"--{name}" for name in ("random-weights", "compile") if getattr(asked, name.replace("-", "_"))]
     options += ["--portrait", str(asked.portrait)] if asked.portrait else []
+    options += ["--streams-per-address", str(asked.clients)]  # all of them are of this machine's
     figures = bench_serve(options, asked.clients, asked.seconds, lambda line: say(f"measuring: {line}"))
     _given_out(figures, table, asked)
     return 0

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,22 +37,30 @@ def add_curate(verbs: "Verbs") -> None:
     gone = "drop the clips of footage that is not there any more (else that is refused)"
     verb.add_argument("--forget-missing", action="store_true", help=gone)
     verb.add_argument("--retry-failed", action="store_true", help="try quarantined units anew")
+    verb.add_argument("--log", type=Path, metavar="FILE", help="append a line of JSON for each attempt at a unit")
+    port = "answer Prometheus at http://127.0.0.1:PORT/metrics while at work (with Ray, its own exporter has them too)"
+    verb.add_argument("--metrics-port", type=int, metavar="PORT", help=port)
     _run_options(verb)
     verb.set_defaults(verb=_curate)
 
 
 def _curate(asked: argparse.Namespace) -> int:
     from vividhead.main_job import curate
+    from vividhead.metrics import Meter, served
     from vividhead.progress import Progress
 
     progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
     if len(asked.footage) > 1:
         raise UsageError(f"one footage argument is taken, not {len(asked.footage)}; quote a pattern: 'footage/*.mp4'")
-    curate(
-        asked.footage[0], asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
-        workers=asked.workers, address=asked.address, progress=progress,
-        forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
-    )  # fmt: skip
+    with ExitStack() as closing:
+        meter = Meter(progress, Path(asked.out), closing.enter_context(asked.log.open("a")) if asked.log else None)
+        if asked.metrics_port is not None:
+            closing.enter_context(served(meter, asked.metrics_port))
+        curate(
+            asked.footage[0], asked.out, pipeline=asked.pipeline, filters=asked.filters, on=asked.on,
+            workers=asked.workers, address=asked.address, progress=meter,
+            forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
+        )  # fmt: skip
     code = _print_account(asked.out, asked.json)
     if not asked.json:
         show(f"\n{asked.out}/manifest.parquet has a row for each kept clip, {asked.out}/shards their media")
@@ -113,7 +122,22 @@ def _status(asked: argparse.Namespace) -> int:
             f"{dataset} has no tables yet: {shown(found)}. "
             + ("Wait for it, with --watch" if found.holder else "Run the same `vividhead curate` again to go on")
         )
-    return _print_account(asked.dataset, asked.json)
+    code = _print_account(asked.dataset, asked.json)
+    if not asked.json:
+        _print_cost(dataset)
+    return code
+
+
+def _print_cost(dataset: Path) -> None:
+    """Core-hours so far, and for each hour kept, where runs have noted them."""
+    from vividhead.audit.account import account
+    from vividhead.metrics import core_hours
+    from vividhead.view import open_dataset
+
+    spent_h = core_hours(dataset)
+    if spent_h is not None:
+        kept_h = account(open_dataset(dataset)).seconds()["kept"] / 3600
+        show(f"spent {spent_h:.3g} core-hours" + (f", {spent_h / kept_h:.3g} for each hour kept" if kept_h else ""))
 
 
 def _watch(dataset: Path, every_s: float) -> None:

@@ -40,6 +40,8 @@ def add_serve(verbs: "Verbs") -> None:
         "--label", default="", metavar="TEXT", help="draw this into every picture, such as 'AI generated'"
     )
     verb.add_argument("--streams", type=int, help="at most so many at once (default: as many as were measured to hold)")
+    of_one = "at most so many of one network address; raise it behind a proxy that hides its visitors' (default: 8)"
+    verb.add_argument("--streams-per-address", type=int, default=8, metavar="N", help=of_one)
     verb.add_argument("--quality", type=int, default=85, help="of JPEG and WebP pictures, 1 … 100 (default: 85)")
     model_options(verb)
     verb.set_defaults(verb=_serve)
@@ -54,7 +56,7 @@ def _serve(asked: argparse.Namespace) -> int:
 
         from vividhead.audit.inspect.guard import is_loopback
         from vividhead.serve.options import Serving
-        from vividhead.serve.running import demo_portrait, leave_a_core, log_to_stderr, run
+        from vividhead.serve.running import check_audit_log, demo_portrait, leave_a_core, log_to_stderr, run
     except ImportError as fault:
         raise UsageError(f"this needs {fault.name}: pip install 'vividhead[serve]'") from fault
     portraits = {path.stem: path for path in asked.portrait}
@@ -67,8 +69,10 @@ def _serve(asked: argparse.Namespace) -> int:
         host=asked.host, port=asked.port, token=asked.token, origins=tuple(asked.origin), streams=asked.streams,
         portraits=portraits, uploads=not asked.no_uploads, require_consent=asked.require_consent or not here,
         audit_log=asked.audit_log or (None if here else Path("vividhead-serve.jsonl")), label=asked.label,
-        quality=asked.quality,
+        quality=asked.quality, streams_per_client=asked.streams_per_address,
     )  # fmt: skip
+    if serving.audit_log is not None:
+        check_audit_log(serving.audit_log)
     leave_a_core()
     model = chosen_model(asked)
     log_to_stderr()

@@ -36,6 +36,8 @@ from vividhead.flashhead.wire import (
 from vividhead.records import GRID_FPS
 
 PIECE_S = 0.5
+NOBODY_LISTENS_S = 60.0
+"""Sound is spoken in its own time: who has heard nothing more for so long does not listen."""
 MAX_MEDIA_BYTES = 64 << 20
 
 
@@ -62,6 +64,7 @@ class TalkingHead:
         self._room = threading.Condition()
         self._pushed_s = self._spoken_s = 0.0
         self._dropped = 0
+        self._awaits_text = False
         self._over = False
 
     @property
@@ -70,9 +73,10 @@ class TalkingHead:
         return str(self.started["key"])
 
     def push(self, samples_S: NDArray[np.float32] | NDArray[np.int16], rate_hz: int) -> None:
-        """Send mono sound, float -1 … 1 or 16-bit; waits while the server has as much as it takes.
+        """Send mono sound, float -1 … 1 or 16-bit; waits while the server has half of what it takes.
 
-        Somebody must listen meanwhile where the sound is longer than the server's limit.
+        Where the sound is longer (30 s, unless `hello` says otherwise), another thread must listen meanwhile: raises
+        VividHeadError where nobody does.
         """
         if np.issubdtype(samples_S.dtype, np.floating):
             samples_S = np.clip(np.rint(samples_S * 32767), -32768, 32767).astype(np.int16)
@@ -81,9 +85,15 @@ class TalkingHead:
         for at in range(0, samples_S.size, piece):
             part_S = samples_S[at : at + piece].astype(np.int16)
             with self._room:
-                self._room.wait_for(lambda: self._over or self._pushed_s - self._spoken_s < limit_s)
+                if not self._room.wait_for(
+                    lambda: self._over or self._pushed_s - self._spoken_s < limit_s, NOBODY_LISTENS_S
+                ):
+                    raise VividHeadError(
+                        f"{limit_s:g} s of sound wait and nobody listens: take what is spoken in another thread, "
+                        "or push no more than that ahead"
+                    )
                 self._pushed_s += part_S.size / rate_hz
-            self._socket.send(pcm_bytes(part_S, rate_hz))
+            self._send(pcm_bytes(part_S, rate_hz))
 
     def say(self, samples_S: NDArray[np.float32] | NDArray[np.int16], rate_hz: int) -> None:
         """Send an utterance: sound and its end."""
@@ -92,6 +102,7 @@ class TalkingHead:
 
     def say_text(self, text: str) -> None:
         """Let the server's own voice say this, where it has one."""
+        self._awaits_text = True
         self.tell("say", text=text)
 
     def flush(self) -> None:
@@ -103,6 +114,7 @@ class TalkingHead:
         with self._room:
             self.epoch += 1
             self._pushed_s = self._spoken_s = 0.0
+            self._awaits_text = False
             self._room.notify_all()
         self.tell("interrupt")
 
@@ -115,8 +127,14 @@ class TalkingHead:
         self.tell("shown", frame=frame)
 
     def tell(self, kind: str, **fields: Any) -> None:
-        """Send a text message."""
-        self._socket.send(text_of(kind, **fields))
+        """Send a text message. Raises ServerRefusedError where the connection has ended."""
+        self._send(text_of(kind, **fields))
+
+    def _send(self, message: str | bytes) -> None:
+        try:
+            self._socket.send(message)
+        except ConnectionClosed as fault:
+            raise ServerRefusedError("closed", f"the connection has ended: {fault}") from fault
 
     def next_media(self, timeout_s: float | None = None) -> Media | None:
         """The next pictures of this epoch; None after a goodbye. Raises TimeoutError and ServerRefusedError."""
@@ -146,6 +164,7 @@ class TalkingHead:
             spoken_s = (media.dropped - self._dropped) / GRID_FPS + (0.0 if media.idle else media.duration_s)
             self._spoken_s = min(self._pushed_s, self._spoken_s + spoken_s)
             self._dropped = media.dropped
+            self._awaits_text &= media.idle or not media.last
             self._room.notify_all()
 
     def spoken(self, timeout_s: float = 60.0) -> Iterator[Media]:
@@ -153,8 +172,14 @@ class TalkingHead:
         while (media := self.next_media(timeout_s)) is not None:
             if not media.idle:
                 yield media
-            if media.last and not media.idle:
+            if media.last and (not media.idle or self._all_spoken):
                 return
+
+    @property
+    def _all_spoken(self) -> bool:
+        """Whether all that was pushed came back: where it ends with a chunk, its flush finds nothing left to mark."""
+        with self._room:
+            return not self._awaits_text and 0 < self._pushed_s < self._spoken_s + 1 / GRID_FPS
 
     def drop(self) -> None:
         """Go without a goodbye: the stream can be resumed for a while."""
@@ -166,7 +191,7 @@ class TalkingHead:
         self._end()
         try:
             self.tell("stop")
-        except ConnectionClosed:
+        except ServerRefusedError:
             return
         self._socket.close()
 

@@ -87,8 +87,9 @@ def listen(address: str, seed: int, until: float, listener: Listener) -> None:
                         rest = head.next_media(left)
                     except TimeoutError:
                         break
-                    if rest is not None:
-                        head.shown(rest.end_frame)
+                    if rest is None:
+                        raise ServerRefusedError("closed", "the server ended the stream")
+                    head.shown(rest.end_frame)
     except (ServerRefusedError, OSError) as fault:
         listener.refused = str(fault)
 

@@ -43,7 +43,7 @@ class Serving:
     """Pictures that wait for a slow client; older ones are dropped."""
     drain_s: float = 20.0
     """At SIGTERM, time to finish what is being said."""
-    portrait_pixels: int = 16_000_000
+    portrait_pixels: int = 16 << 20
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -51,6 +51,8 @@ class Serving:
             raise UsageError(f"--port {self.port}: 0 … 65535 are possible")
         if self.streams is not None and self.streams < 1:
             raise UsageError(f"--streams {self.streams}: 1 or more")
+        if self.streams_per_client < 1:
+            raise UsageError(f"--streams-per-address {self.streams_per_client}: 1 or more")
         if not 1 <= self.quality <= 100:
             raise UsageError(f"--quality {self.quality}: 1 … 100")
         if len(self.label) > 40 or not self.label.isascii():

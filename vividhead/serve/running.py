@@ -9,13 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 import uvicorn
 from numpy.typing import NDArray
 
 from vividhead.audit.inspect.guard import LOOPBACK_NAMES, Access, is_loopback
-from vividhead.errors import VividHeadError
+from vividhead.errors import UsageError, VividHeadError
 from vividhead.flashhead.generate.engine import Engine
 from vividhead.flashhead.wire import MAX_PORTRAIT_BYTES, UP_BYTES
 from vividhead.serve.app import make_app
@@ -52,6 +53,14 @@ def make_lobby(model: "FlashHead", serving: Serving, say: Callable[[str], None])
     return Lobby(host, portraits, model, serving, figures, _voice())
 
 
+def check_audit_log(path: Path) -> None:
+    """Raise UsageError where it cannot be written: better than refusing every stream later."""
+    try:
+        path.open("a", encoding="utf-8").close()
+    except OSError as fault:
+        raise UsageError(f"--audit-log {path} cannot be written: {fault.strerror}") from fault
+
+
 def access_for(serving: Serving) -> Access:
     """This machine alone needs no token; others do, and one is drawn where none was given."""
     if is_loopback(serving.host):
@@ -76,7 +85,7 @@ def run(model: "FlashHead", serving: Serving, say: Callable[[str], None]) -> Non
 
     def started(port: int) -> None:
         shown = f"[{serving.host}]" if ":" in serving.host else serving.host
-        say(f"http://{shown}:{port}/{f'?token={access.token}' if access.token else ''}")
+        say(f"http://{shown}:{port}/{f'?token={quote(access.token)}' if access.token else ''}")
 
     server_for(lobby, access, started).run()
 

@@ -50,6 +50,8 @@ def speak(text: str, *, voice: str = VOICES[0], words_per_minute: int = 150, rat
     native_hz, raw, pcm = _said(text, voice, words_per_minute)
     samples_S = resampled(np.frombuffer(pcm, np.int16).astype(np.float32) / 32768, native_hz, rate_hz)
     loud = np.abs(samples_S) > 0.02
+    if not loud.any():
+        raise UsageError(f"nothing of {text[:40]!r} can be spoken: write words")
     samples_S *= LOUDNESS_RMS / float(np.sqrt(np.mean(samples_S[loud] ** 2)))
     ends = [start for start, _ in raw[1:]] + [len(pcm) // 2]
     phonemes = tuple(

@@ -3,17 +3,21 @@ import { Player } from "./player.js";
 import { preferredVideo } from "./unpack.js";
 
 const find = (id) => document.getElementById(id);
+const OWN = "own/picture";  // no name of the server's has a slash
 const state = (text) => { find("state").textContent = text; };
 const ERRORS = {
   full: (e) => `All places are taken. Try again in ${Math.ceil(e.retry_s)} s.`,
   draining: () => "The server is being stopped.",
+  no_consent: () => "Tick that you have the right to let this person speak, then begin.",
 };
 
 let about = null, head = null, player = null, upload = null, microphone = null, saidAt = null, resuming = 0;
 window.vividhead = { figures: () => ({ ...(player ? player.figures() : {}), resuming }) };  // for whoever measures the page
 
 async function greet() {
-  about = await (await fetch("v1/about")).json();
+  const answer = await fetch("v1/about");
+  if (!answer.ok) { state(await answer.text()); return; }
+  about = await answer.json();
   find("model").textContent = about.model;
   find("warning").hidden = !about.random_weights;
   find("warning").textContent = "RANDOM WEIGHTS: nobody trained this model. What you see is noise that moves.";
@@ -28,14 +32,18 @@ function addFace(name, source, chosen) {
   Object.assign(image, { src: source, alt: name });
   label.append(input, image);
   find("faces").append(label);
-  input.onchange = () => { find("consent-line").hidden = !(about.consent && input.value === "\u0000own"); };
+  input.onchange = () => { find("consent-line").hidden = !(about.consent && input.value === OWN); };
   return input;
 }
 
 async function takePortrait(file) {
   upload = await file.arrayBuffer();
-  document.querySelector('#faces input[value="\u0000own"]')?.parentElement.remove();
-  const input = addFace("\u0000own", URL.createObjectURL(file), true);
+  const before = document.querySelector(`#faces input[value="${OWN}"]`);
+  if (before) {
+    URL.revokeObjectURL(before.nextSibling.src);
+    before.parentElement.remove();
+  }
+  const input = addFace(OWN, URL.createObjectURL(file), true);
   input.nextSibling.alt = "your picture";
   input.onchange();
 }
@@ -52,7 +60,7 @@ async function begin() {
     onMedia: seen, onNote: noted, onEnd: ended,
     onState: (now) => { if (now === "resuming") { resuming++; state("Connection lost; resuming …"); } else state("Listening."); },
   });
-  const portrait = chosen.value === "\u0000own" ? upload : chosen.value;
+  const portrait = chosen.value === OWN ? upload : chosen.value;
   try {
     const video = await preferredVideo(new URLSearchParams(location.search).get("video"));
     await head.open({ portrait, video, consent: find("consent").checked });
@@ -101,6 +109,10 @@ async function takeAudio(file) {
 
 async function toggleMicrophone() {
   if (microphone) { stopMicrophone(); return; }
+  if (!navigator.mediaDevices) {
+    state("Browsers give a microphone to pages of this machine and of https:// alone: put TLS before the server.");
+    return;
+  }
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true } });
@@ -133,7 +145,10 @@ find("end").onclick = () => head.close();
 find("interrupt").onclick = interrupt;
 find("microphone").onclick = toggleMicrophone;
 find("portrait").onchange = (event) => event.target.files[0] && takePortrait(event.target.files[0]);
-find("audio").onchange = (event) => event.target.files[0] && takeAudio(event.target.files[0]);
+find("audio").onchange = (event) => {
+  if (event.target.files[0]) takeAudio(event.target.files[0]);
+  event.target.value = "";  // so that the same recording can be chosen again
+};
 find("say-form").onsubmit = (event) => {
   event.preventDefault();
   const text = find("text").value.trim();
@@ -157,6 +172,7 @@ addEventListener("drop", (event) => {
 
 setInterval(() => {
   if (!player || !head || head.over) return;
+  if (document.hidden) player.catchUp();  // nothing is drawn then, and what is not shown is not sent
   const figures = player.figures();
   if (figures.shownFrame !== null) head.shown(figures.shownFrame + 1);
   find("fps").textContent = figures.fps.toFixed(1);

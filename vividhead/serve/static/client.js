@@ -11,7 +11,7 @@ const MEDIA = 0x81;
 const CODECS = { 1: "jpeg", 2: "webp", 3: "vp8", 4: "vp9" };
 const IDLE = 1, LAST = 2;
 const UP_BYTES = 8, DOWN_BYTES = 32;
-const RETRY_MS = [100, 300, 1000, 2000, 4000];
+const RETRY_MS = [100, 300, 1000, 2000, 4000, 8000, 8000, 8000, 8000];  // a server may take 40 s to see a line broken
 
 export function pcmMessage(samples, rateHz) {
   const message = new ArrayBuffer(UP_BYTES + 2 * samples.length);
@@ -70,6 +70,10 @@ export class TalkingHead {
     this.pushedS = 0;
     this.spokenS = 0;
     this.dropped = 0;
+    this.endFrame = 0;
+    this.ready = false;  // a stream is there, and this connection is its own
+    this.kept = [];  // what was said while it was not
+    this.saying = Promise.resolve();
     this.waiters = [];
   }
 
@@ -87,7 +91,7 @@ export class TalkingHead {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     socket.onmessage = (event) => {
-      if (socket !== this.socket) return;
+      if (socket !== this.socket || this.over) return;
       if (typeof event.data === "string") this._heard(JSON.parse(event.data));
       else this._seen(parseMedia(event.data));
     };
@@ -100,32 +104,43 @@ export class TalkingHead {
       this._begin();
     } else if (message.type === "started") {
       this.key = message.key;
-      this.tries = 0;
-      this.onState("open");
+      this._open();
       this.settle.resolve(message);
     } else if (message.type === "resumed") {
-      this.tries = 0;
-      this.epoch = message.epoch;
-      this.onState("open");
+      this.spokenS = Math.min(this.pushedS, this.spokenS + Math.max(0, message.frame - this.endFrame) / 25);
+      this.endFrame = message.frame;
+      this._open(message.epoch);
     } else if (message.type === "error") {
+      if (message.code === "in_use") return;  // the server has not seen yet that the line broke: tried again
       this._end(message);
       return;
     }
     this.onNote(message);
   }
 
+  _open(epoch = 0) {
+    this.tries = 0;
+    this.ready = true;
+    for (; epoch < this.epoch; epoch++) this._tell({ type: "interrupt" });  // those that were lost with the line
+    for (const message of this.kept.splice(0)) this._tell(message);
+    this._wake();
+    this.onState("open");
+  }
+
   _begin() {
+    const tell = (message) => this.socket.send(JSON.stringify(message));
     if (this.key !== null) {
-      this._tell({ type: "resume", key: this.key });
+      tell({ type: "resume", key: this.key });
       return;
     }
     const { portrait, seed, consent, video } = this.wanted;
     if (portrait instanceof ArrayBuffer) this.socket.send(portraitMessage(portrait));
     const named = typeof portrait === "string" ? { portrait } : {};
-    this._tell({ type: "start", version: VERSION, seed, consent, video, shown: true, ...named });
+    tell({ type: "start", version: VERSION, seed, consent, video, shown: true, ...named });
   }
 
   _seen(media) {
+    this.endFrame = media.startFrame + media.pictures.length;
     if (media.epoch !== this.epoch) return;
     const counted = media.dropped - this.dropped + (media.idle ? 0 : media.pictures.length);
     this.spokenS = Math.min(this.pushedS, this.spokenS + counted / 25);
@@ -140,16 +155,22 @@ export class TalkingHead {
   }
 
   push(samples, rateHz) {
-    if (this.socket.readyState !== WebSocket.OPEN) return;
+    if (!this.isOpen) return;
     this.pushedS += samples.length / rateHz;
     this.socket.send(pcmMessage(samples, rateHz));
   }
 
-  // An utterance of any length: waits while the server has enough. False where it was interrupted.
-  async sayAll(samples, rateHz, aheadS = 8) {
-    const epoch = this.epoch, piece = Math.round(rateHz / 2);
+  // An utterance of any length, after those before it: waits while the server has enough. False where interrupted.
+  sayAll(samples, rateHz, aheadS = 8) {
+    const epoch = this.epoch;
+    this.saying = this.saying.then(() => this._sayAll(samples, rateHz, aheadS, epoch));
+    return this.saying;
+  }
+
+  async _sayAll(samples, rateHz, aheadS, epoch) {
+    const piece = Math.round(rateHz / 2);
     for (let at = 0; at < samples.length; at += piece) {
-      while (this.waitingS > aheadS && this.epoch === epoch && !this.over) {
+      while ((this.waitingS > aheadS || !this.isOpen) && this.epoch === epoch && !this.over) {
         await new Promise((resolve) => this.waiters.push(resolve));
       }
       if (this.epoch !== epoch || this.over) return false;
@@ -166,6 +187,7 @@ export class TalkingHead {
   interrupt() {
     this.epoch++;
     this.pushedS = this.spokenS = 0;
+    this.kept = [];
     this._wake();
     this._tell({ type: "interrupt" });
   }
@@ -175,8 +197,13 @@ export class TalkingHead {
     this._end(null);
   }
 
+  get isOpen() {
+    return this.ready && this.socket.readyState === WebSocket.OPEN;
+  }
+
   _tell(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.isOpen) this.socket.send(JSON.stringify(message));
+    else if (!this.over && (message.type === "say" || message.type === "flush")) this.kept.push(message);
   }
 
   _wake() {
@@ -185,6 +212,7 @@ export class TalkingHead {
 
   _lost() {
     if (this.over) return;
+    this.ready = false;
     if (this.key === null || this.tries >= RETRY_MS.length) {
       this._end({ code: "lost", text: "the connection was lost" });
       return;

@@ -123,6 +123,11 @@ export class Player {
     }
   }
 
+  // Pictures go with the sound also where the page is not drawn.
+  catchUp() {
+    if (this.running) this._show();
+  }
+
   _showed(due, heard) {
     this.shownFrame = due.frame;
     this.shownTimes.push(performance.now());
