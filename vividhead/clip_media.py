@@ -1,8 +1,9 @@
 """What scores look at: a clip's face crops, mesh and sound, kept in memory at half the size of RGB.
 
-One minute of 256 px crops is 147 MB, the most that one clip can hold.
+One minute of 256 px crops is 147 MB, with 13 MB of what is around them the most that one clip can hold.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,15 +12,30 @@ from numpy.typing import NDArray
 
 from vividhead.faces import FaceMesh
 from vividhead.media.decode import Planes, rgb_from_i420
+from vividhead.media.planes import square_of_plane
 from vividhead.records import SAMPLES_PER_FRAME, Box, Clip
-from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, UNSCALED_EVERY, UNSCALED_MOST_PX, OtherFace
+from vividhead.score import (
+    FACE_CROP_PX,
+    FACE_CROP_SCALE,
+    UNSCALED_EVERY,
+    UNSCALED_MOST_PX,
+    WIDE_EVERY,
+    WIDE_PX,
+    WIDE_SCALE,
+    OtherFace,
+)
+
+Wide = tuple[NDArray[np.uint8], tuple[int, int, int]]
+"""Luma around a face, and the square (x0, y0, side) of the source behind it."""
+_WIDE_STEPS = 8  # to a side: where a square may begin
+_SIDES_PER_OCTAVE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
     """One frame's face crop as I420, and the square of the source picture it was cut from.
 
-    Of some frames also the luma in the face box as it was, not scaled.
+    Of some frames also the luma in the face box as it was, not scaled, and a small one of what is around.
     """
 
     i420: NDArray[np.uint8]
@@ -27,18 +43,29 @@ class FaceCrop:
     y0_px: int
     side_px: int
     unscaled_HW: NDArray[np.uint8] | None = None
+    wide: Wide | None = None
 
 
 def cut_face(picture: Planes, box: Box, frame: int | None = None) -> FaceCrop:
     """Cut the square of 1.8 face boxes around `box`, even-placed so that chroma stays aligned.
 
-    `frame`, of the source, decides whether the luma is kept unscaled, too: alike however often a clip is cut.
+    `frame`, of the source, decides what else is kept: alike however often a clip is cut.
     """
     side = max(8, round((box[3] - box[1]) * FACE_CROP_SCALE / 2) * 2)
     x0 = round(((box[0] + box[2]) - side) / 4) * 2
     y0 = round(((box[1] + box[3]) - side) / 4) * 2
     unscaled_HW = unscaled(picture.y_HW, box) if frame is not None and frame % UNSCALED_EVERY == 0 else None
-    return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side, unscaled_HW)
+    wide = wide_luma(picture.y_HW, box) if frame is not None and frame % WIDE_EVERY == 0 else None
+    return FaceCrop(picture.square_i420(x0, y0, side, FACE_CROP_PX), x0, y0, side, unscaled_HW, wide)
+
+
+def wide_luma(luma_HW: NDArray[np.uint8], box: Box) -> Wide:
+    """What is around a face, small: see `ClipMedia.wide_lumas`."""
+    steps = math.log2(max((box[3] - box[1]) * WIDE_SCALE, 2 * _WIDE_STEPS) / _WIDE_STEPS) * _SIDES_PER_OCTAVE
+    step = round(2 ** (round(steps) / _SIDES_PER_OCTAVE))
+    side = step * _WIDE_STEPS
+    x0, y0 = (round(((box[k] + box[k + 2]) - side) / 2 / step) * step for k in (0, 1))
+    return square_of_plane(luma_HW, x0, y0, side, WIDE_PX), (x0, y0, side)
 
 
 def unscaled(luma_HW: NDArray[np.uint8], box: Box) -> NDArray[np.uint8] | None:
@@ -136,3 +163,8 @@ class BufferedClipMedia:
         for frame, face in enumerate(self._faces):
             if face.unscaled_HW is not None:
                 yield frame, face.unscaled_HW
+
+    def wide_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8], tuple[int, int, int]]]:
+        for frame, face in enumerate(self._faces):
+            if face.wide is not None:
+                yield frame, *face.wide

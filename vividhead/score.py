@@ -35,6 +35,12 @@ UNSCALED_EVERY = 12
 """Of the source's grid frames, how many lie between two whose face is also kept in the source's own pixels."""
 UNSCALED_MOST_PX = 512
 """Of a face larger than that just the middle is kept so."""
+WIDE_PX = 224
+"""Side of the luma thumbnails of what is around the face."""
+WIDE_SCALE = 3.0
+"""Their side in units of the face box's side: the packed crop, and as far as the head strays from its middle."""
+WIDE_EVERY = 6
+"""Of the source's grid frames, how many lie between two of which such a thumbnail is kept."""
 
 
 def _face_disc() -> NDArray[np.bool_]:
@@ -124,6 +130,13 @@ class ClipMedia(Protocol):
 
         Not square where the box reaches out of the picture; of a face over 512 px the middle 512 px. For what scaling
         would hide: the rows of two fields, how much detail the pixels hold.
+        """
+
+    def wide_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8], tuple[int, int, int]]]:
+        """Yield (frame, luma (224, 224), (x0, y0, side) in source pixels) of about four frames a second.
+
+        What is around the face, three boxes wide. The squares step by an eighth of their side, and their side by a
+        fifth, so that what stays in the source falls on the same pixels; outside, the picture's border is repeated.
         """
 
 

@@ -12,6 +12,7 @@ Sense = Literal["low", "high", "size", "known"]
 WITHOUT_RULE: Mapping[str, Sense] = {
     "lip_sync.peak": "low", "motion.mouth_std": "low", "audio_quality.snr_db": "low", "audio_quality.decay_s": "high",
     "expression.mouth_active_fraction": "low", "artifacts.blocking": "high", "jump_cut.largest_jump": "high",
+    "overlay.swapped_fraction": "high",
     "detail.motion_blur_anisotropy": "high", "detail.true_resolution_fraction": "low",
     "identity.worst_pair_similarity": "low", "identity.largest_step": "high", "identity.switch_at_s": "known",
     "lip_sync_syncnet.lse_c": "low", "lip_sync_syncnet.lse_d": "high", "lip_sync_syncnet.offset_frames": "size",

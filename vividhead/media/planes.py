@@ -52,8 +52,8 @@ class Planes:
 
         Parts outside the picture repeat its border. Half the memory of RGB: `rgb_from_i420` makes RGB of it.
         """
-        parts = [_square(self.y_HW, x0, y0, side, out_px)]
-        parts += [_square(p, x0 // 2, y0 // 2, side // 2, out_px // 2) for p in (self.u_HW, self.v_HW)]
+        parts = [square_of_plane(self.y_HW, x0, y0, side, out_px)]
+        parts += [square_of_plane(p, x0 // 2, y0 // 2, side // 2, out_px // 2) for p in (self.u_HW, self.v_HW)]
         flat = np.concatenate([part.reshape(-1) for part in parts])
         return np.asarray(flat.reshape(out_px * 3 // 2, out_px), np.uint8)
 
@@ -65,7 +65,8 @@ def _parts(i420: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8
     return y_HW, chroma[0], chroma[1]
 
 
-def _square(plane_HW: NDArray[np.uint8], x0: int, y0: int, side: int, out_px: int) -> NDArray[np.uint8]:
+def square_of_plane(plane_HW: NDArray[np.uint8], x0: int, y0: int, side: int, out_px: int) -> NDArray[np.uint8]:
+    """A square of one plane, resized to `out_px`; parts outside the plane repeat its border."""
     height, width = plane_HW.shape
     rows = slice(min(max(0, y0), height - 1), max(1, min(height, y0 + side)))
     columns = slice(min(max(0, x0), width - 1), max(1, min(width, x0 + side)))

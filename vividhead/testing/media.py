@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.clip_media import unscaled
+from vividhead.clip_media import unscaled, wide_luma
 from vividhead.faces import FaceDetector, FaceMesh
 from vividhead.media.planes import resized
 from vividhead.records import SAMPLES_PER_FRAME, Clip
-from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, UNSCALED_EVERY, OtherFace
+from vividhead.score import FACE_CROP_PX, FACE_CROP_SCALE, UNSCALED_EVERY, WIDE_EVERY, OtherFace
 
 Picture = NDArray[np.uint8]
 
@@ -105,6 +105,13 @@ class ArrayClipMedia:
             inside_HW = unscaled(luma_HW, (x0, y0, x1, y1))
             if inside_HW is not None:
                 yield frame, inside_HW
+
+    def wide_lumas(self) -> Iterator[tuple[int, NDArray[np.uint8], tuple[int, int, int]]]:
+        """Yield (frame, luma, square) of what is around the face; see `ClipMedia.wide_lumas`."""
+        for frame in range(0, self.clip.n_frames, WIDE_EVERY):
+            luma_HW = np.asarray(cv2.cvtColor(self._picture(frame), cv2.COLOR_RGB2GRAY), np.uint8)
+            x0, y0, x1, y1 = self.box_xyxy_px_T4[frame].tolist()
+            yield frame, *wide_luma(luma_HW, (x0, y0, x1, y1))
 
     def _detected(self, n: int) -> NDArray[np.float64]:
         """Return (T, 4) boxes of the largest face, interpolated between the detector's looks."""

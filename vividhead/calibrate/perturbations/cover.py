@@ -108,7 +108,7 @@ FAMILIES = (
     ),
     Family(
         name="captions", meaning="words burned into this part of the picture's height", unit="of 1",
-        levels=(0.1, 0.3), harmful=(0.1, 0.3), concerns=(), changes="pictures", make=captioned,
-        watches=("sharpness.blurs_per_face_p10",),
+        levels=(0.1, 0.3), harmful=(0.1, 0.3), concerns=("overlay.swapped_fraction",), changes="pictures",
+        make=captioned, watches=("sharpness.blurs_per_face_p10",),
     ),
 )  # fmt: skip
