@@ -10,7 +10,7 @@ from vividhead.errors import UsageError
 from vividhead.fit_lip_sync.__main__ import main
 from vividhead.fit_lip_sync.coefficients import fit_map, frontal_still_points
 from vividhead.fit_lip_sync.held_out import Trial, fit, fit_confidence, held_out_maps
-from vividhead.fit_lip_sync.talks import Prepared, Talk, read_talks
+from vividhead.fit_lip_sync.talks import Prepared, Talk, labelled_talks, read_talks
 from vividhead.lip_audio import LIPS_P, STILL_LEFT, STILL_MIDLINE, STILL_P, STILL_RIGHT, LagReading, LipAudioMap
 from vividhead.scores.lip_sync import MAP
 
@@ -140,3 +140,16 @@ def test_a_folder_without_labels_is_refused_with_what_to_write(
     assert main([str(tmp_path), "--out", str(tmp_path / "map.npz")]) == 2
     assert "footage.csv: not there; write one with the columns" in capsys.readouterr().err
     assert not (tmp_path / "map.npz").exists()
+
+
+def test_labels_without_a_column_are_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "footage.csv").write_text("path,faces,in_sync\na.mp4,1,yes\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="lacks the columns has_audio"):
+        labelled_talks(tmp_path / "footage.csv")
+
+
+def test_only_one_face_that_talks_in_sync_is_taken_from_labels(tmp_path: Path) -> None:
+    rows = ["a.mp4,yes,1,yes", "b.mp4,yes,2,yes", "c.mp4,no,1,yes", "d.mp4,yes,1,no"]
+    text = "\n".join(["path,has_audio,faces,in_sync", *rows])
+    (tmp_path / "footage.csv").write_text(text, encoding="utf-8")
+    assert [row["path"] for row in labelled_talks(tmp_path / "footage.csv")] == ["a.mp4"]

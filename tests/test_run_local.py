@@ -64,7 +64,7 @@ def unpublished(film: Film, whole: Whole, tmp_path_factory: pytest.TempPathFacto
         children = _children(process)
         process.kill()
         driver.finish(process)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while any(map(_is_alive, children)) and time.monotonic() < until:
             time.sleep(0.05)
         assert not any(map(_is_alive, children)), "a child outlives its killed parent"
@@ -175,14 +175,11 @@ def test_stricter_filters_do_no_new_work(film: Film, whole: Whole, judged_anew: 
 
 
 def test_filters_judged_anew_leave_what_a_run_with_them_alone_leaves(
-    film: Film, whole: Whole, judged_anew: JudgedAnew, tmp_path: Path
+    film: Film, judged_anew: JudgedAnew, tmp_path: Path
 ) -> None:
     filters, dataset = judged_anew.filters, judged_anew.dataset
     alone = curate(film.folder, tmp_path / "alone", filters=str(filters), on="local", workers=2)
-    made, expected = tree(dataset), tree(alone)
-    extra = {name for name in made if name.startswith("decisions/")} - expected.keys()
-    assert {name: digest for name, digest in made.items() if name not in extra} == expected
-    assert extra == {name for name in whole.tree if name.startswith("decisions/")}
+    assert tree(dataset) == tree(alone)  # the first filters' decisions are gone: more has been measured since
 
 
 @pytest.mark.parametrize("before", ["nothing is published", "other filters' shards are published"])

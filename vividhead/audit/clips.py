@@ -38,8 +38,9 @@ def judged(tables: Tables, digest: str | None = None) -> Judged:
     """Read clips and decisions; raises DatasetError where they are not of one run."""
     clips = tables.read("clips", ["clip_id", "duration_s"])
     name = f"decisions/{digest or tables.digest}"
-    decisions = tables.read(name, ["clip_id", "kept", "failure", "failure_detail"])
-    if not decisions["clip_id"].equals(clips["clip_id"]):
+    decisions = tables.read(name, ["kept", "failure", "failure_detail"])
+    same = tables.stored(name, "clip_id") == tables.stored("clips", "clip_id")
+    if not same and not tables.read(name, ["clip_id"])["clip_id"].equals(clips["clip_id"]):
         raise DatasetError(
             f"{tables.where}/{tables.place(name)} does not hold the clips of clips.parquet, row by row; "
             f"`vividhead verify {tables.where}` names the rows"

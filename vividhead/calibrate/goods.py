@@ -6,7 +6,6 @@ folder    with a footage.csv: its talking heads in sync (columns as for python -
           without: the longest clip of each file, taken for good where the filters keep it
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from scipy.stats import rankdata
 from vividhead.calibrate.perturbations.family import MARGIN_FRAMES, Pictures, Samples
 from vividhead.calibrate.records import Good
 from vividhead.errors import MediaError, UsageError
-from vividhead.fit_lip_sync.talks import LABELS, clips_of
+from vividhead.fit_lip_sync.talks import LABELS, clips_of, labelled_talks
 from vividhead.ingest import examine, find
 from vividhead.labels import newest, read_labels
 from vividhead.ledger import write_atomically
@@ -120,16 +119,13 @@ def _of_footage(where: str) -> list[Candidate]:
             )
             for listed in find(where)
         ]
-    with labels.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
     return [
         Candidate(
             where=str(labels.parent / row["path"]), row=None, name=_file_name(row["path"]), is_known_good=True,
             facts={k: row[k] for k in ("language", "licence") if row.get(k)},
             speaker=row.get("speaker") or Path(row["path"]).stem.split("_")[0],
         )
-        for row in rows
-        if (row["has_audio"], row["faces"], row["in_sync"]) == ("yes", "1", "yes")
+        for row in labelled_talks(labels)
     ]  # fmt: skip
 
 

@@ -51,8 +51,8 @@ class Task:
         named = next((f for f in FAMILIES if f.name == family), None)
         asked = self.asked(named, named.levels[-1] if named else None)
         made_by = [
-            VERSION, to_plain(self.good), self.other.name, family, named.levels if named else (), self.seed,
-            [(name, score.score_class(name).version) for name in asked],
+            VERSION, to_plain(self.good), to_plain(self.other), family, named.levels if named else (), self.seed,
+            [(n, score.score_class(n).version, score.score_class(n).fingerprint, score.model_in_use(n)) for n in asked],
             to_plain(self.pipeline.scan), to_plain(self.pipeline.track),
             *([every] if (every := self.pipeline.measure.syncnet_every_frames) != 1 else []),
         ]  # fmt: skip

@@ -34,6 +34,8 @@ from vividhead.track import Watcher
 logger = logging.getLogger(__name__)
 
 LABELS = "footage.csv"
+TALKS = {"has_audio": "yes", "faces": "1", "in_sync": "yes"}
+"""What its columns say of one face that talks in sync."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +66,23 @@ class Talk:
         return out
 
 
+def labelled_talks(labels: Path) -> list[dict[str, str]]:
+    """Rows of a `footage.csv` that stand for one face that talks in sync. Raises UsageError naming what it lacks."""
+    with labels.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        missing = [name for name in ("path", *TALKS) if name not in (rows.fieldnames or ())]
+        if missing:
+            raise UsageError(f"{labels}: lacks the columns {', '.join(missing)}; docs/lip-sync.md says what they hold")
+        return [row for row in rows if all(row[name] == wanted for name, wanted in TALKS.items())]
+
+
 def read_talks(folder: Path, *, fitted: bool) -> list[Talk]:
     """Read every labelled in-sync clip of one face in `folder`; a hard cut makes two of one file."""
     labels = folder / LABELS
     if not labels.is_file():
         raise UsageError(f"{labels}: not there; write one with the columns path, has_audio, faces, in_sync")
-    with labels.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
     talks: list[Talk] = []
-    for row in rows:
-        if (row["has_audio"], row["faces"], row["in_sync"]) != ("yes", "1", "yes"):
-            continue
+    for row in labelled_talks(labels):
         stem = Path(row["path"]).stem
         for number, media in enumerate(clips_of(folder / row["path"])):
             talks.append(Talk(
