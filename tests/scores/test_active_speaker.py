@@ -57,7 +57,9 @@ def test_a_talking_face_speaks_and_the_same_face_held_still_does_not(
 
 def test_the_recipe_for_several_people_makes_a_pipeline_and_filters_that_ask_who_speaks(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    recipe = re.search(r"```sh\n(.*?)```", (root / "docs" / "scores.md").read_text(encoding="utf-8"), re.S)
+    recipe = re.search(
+        r"## Several people.*?```sh\n(.*?)```", (root / "docs" / "scores.md").read_text(encoding="utf-8"), re.S
+    )
     assert recipe
     for folder in ("filters", "pipelines"):
         (tmp_path / folder).symlink_to(root / folder)
