@@ -182,7 +182,7 @@ def test_the_cheap_come_first_then_those_of_the_mesh_then_identity() -> None:
     order = [
         [
             *("framing", "other_faces", "speech", "exposure", "loudness", "sharpness"),
-            *("audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background"),
+            *("audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background", "overlay"),
         ],
         ["head_pose", "motion", "expression", "occlusion", "lip_sync"],
         ["identity"],

@@ -31,7 +31,7 @@ X264_PRESETS = (
 
 SCORES = (
     "framing", "other_faces", "speech", "exposure", "sharpness",
-    "loudness", "audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background",
+    "loudness", "audio_quality", "artifacts", "detail", "interlacing", "jump_cut", "background", "overlay",
     "head_pose", "motion", "expression", "occlusion", "lip_sync", "identity",
 )  # fmt: skip
 
