@@ -21,7 +21,7 @@ from faults.trees import commits, copied, segment_of, tree, undo
 from vividhead.audit.account import BUCKETS
 from vividhead.cli import main
 from vividhead.main_job import curate
-from vividhead.manifest import MEMBERS
+from vividhead.manifest import MEMBERS, parquet, read
 from vividhead.plain import utf8
 from vividhead.view import open_dataset
 
@@ -190,6 +190,22 @@ def test_running_again_changes_nothing(film: Film, whole: Whole, tmp_path: Path)
     dataset = copied(whole.dataset, tmp_path / "dataset")
     assert curate(film.folder, dataset, on="local", workers=1) == dataset
     assert (tree(dataset), commits(dataset)) == (whole.tree, commits(whole.dataset))
+
+
+def test_decisions_that_older_measurements_gave_are_taken_away_and_that_is_told(
+    film: Film, whole: Whole, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = copied(whole.dataset, tmp_path / "dataset")
+    other = dataset / "decisions" / "0123456789abcdef"
+    other.mkdir()
+    again = ["curate", str(film.folder), "--out", str(dataset), "--on", "local", "--quiet"]
+    assert main(again) == 0 and other.exists()
+    framing = dataset / "measurements" / "framing" / "measurements.parquet"
+    framing.write_bytes(parquet(read(framing).slice(1)))
+    capsys.readouterr()
+    assert main(again) == 0 and not other.exists()
+    assert "decisions/0123456789abcdef were of older measurements" in capsys.readouterr().err
+    assert tree(dataset) == whole.tree
 
 
 def test_the_library_joins_every_candidate_with_scores_and_decision(film: Film, whole: Whole) -> None:

@@ -52,6 +52,7 @@ def _curate(asked: argparse.Namespace) -> int:
     progress = Progress() if asked.quiet else Progress.shown(sys.stderr)
     if len(asked.footage) > 1:
         raise UsageError(f"one footage argument is taken, not {len(asked.footage)}; quote a pattern: 'footage/*.mp4'")
+    judged_before = _decisions(Path(asked.out))
     with ExitStack() as closing:
         meter = Meter(progress, Path(asked.out), closing.enter_context(asked.log.open("a")) if asked.log else None)
         if asked.metrics_port is not None:
@@ -61,10 +62,18 @@ def _curate(asked: argparse.Namespace) -> int:
             workers=asked.workers, address=asked.address, progress=meter,
             forget_missing=asked.forget_missing, retry_failed=asked.retry_failed,
         )  # fmt: skip
+    if gone := judged_before - _decisions(Path(asked.out)):
+        names = ", ".join(sorted(gone))
+        say(f"decisions/{names} were of older measurements and are gone; `vividhead rejudge` makes new ones")
     code = _print_account(asked.out, asked.json)
     if not asked.json:
         show(f"\n{asked.out}/manifest.parquet has a row for each kept clip, {asked.out}/shards their media")
     return code
+
+
+def _decisions(dataset: Path) -> set[str]:
+    """Digests of the filters that clips of the dataset were judged by."""
+    return {path.name for path in (dataset / "decisions").glob("*")}
 
 
 def _print_account(dataset: str, as_json: bool) -> int:
