@@ -20,6 +20,8 @@ from typing import Literal
 GRID_FPS = 25
 SAMPLE_RATE_HZ = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // GRID_FPS
+GATE_LUFS = -70.0
+"""EBU R128 counts no sound that is quieter: the least loudness that is told."""
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the upright, square-pixel source picture; x1 and y1 excluded."""

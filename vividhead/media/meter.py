@@ -5,10 +5,7 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from vividhead.records import SAMPLE_RATE_HZ
-
-GATE_LUFS = -70.0
-"""EBU R128 counts nothing quieter: the least that `integrated_lufs` returns."""
+from vividhead.records import GATE_LUFS, SAMPLE_RATE_HZ
 
 
 def integrated_lufs(audio_S: NDArray[np.float32]) -> float:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from vividhead.media.meter import GATE_LUFS, integrated_lufs
+from vividhead.records import GATE_LUFS
 from vividhead.score import ClipMedia, Field, Score, Unmeasurable
 
 _CLIPPED = 0.999  # of full scale
@@ -27,6 +27,8 @@ class Loudness(Score):
     cost_ms_per_s: ClassVar[float] = 1.0
 
     def measure(self, clip: ClipMedia) -> Mapping[str, float]:
+        from vividhead.media.meter import integrated_lufs  # FFmpeg's libraries, for who only asks for the fields
+
         audio_S = clip.audio_S
         loudness = integrated_lufs(audio_S)
         if loudness <= GATE_LUFS:
