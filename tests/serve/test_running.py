@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +45,13 @@ def test_without_a_model_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(tmp_path)
     assert main(["serve"]) == 2
     assert "--random-weights" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_a_model_is_read(tmp_path, capsys) -> None:  # type: ignore[no-untyped-def]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--checkpoint", str(tmp_path / "none"), "--port", str(port)]) == 2
+    assert f"nobody can listen at 127.0.0.1, port {port}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

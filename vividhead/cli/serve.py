@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,10 @@ def add_serve(verbs: "Verbs") -> None:
     )  # fmt: skip
     verb.add_argument("--host", default="127.0.0.1", help="the address to serve on (default: this machine alone)")
     verb.add_argument("--port", type=int, default=8770, help="0 takes a free one (default: 8770)")
-    verb.add_argument("--token", help="ask visitors for this; drawn by chance where other machines can reach the page")
+    asked_of = (
+        "ask visitors for this, or for what VIVIDHEAD_TOKEN holds; drawn by chance where others can reach the page"
+    )
+    verb.add_argument("--token", default=os.environ.get("VIVIDHEAD_TOKEN") or None, help=asked_of)
     origin = "a page that may connect although it is not ours, as https://example.org; may be repeated"
     verb.add_argument("--origin", action="append", default=[], metavar="URL", help=origin)
     portrait = "a face to choose from; may be repeated; its name is the file's (default: the demo's, if installed)"
@@ -56,7 +60,7 @@ def _serve(asked: argparse.Namespace) -> int:
 
         from vividhead.audit.inspect.guard import is_loopback
         from vividhead.serve.options import Serving
-        from vividhead.serve.running import check_audit_log, demo_portrait, leave_a_core, log_to_stderr, run
+        from vividhead.serve.running import check_audit_log, check_port, demo_portrait, leave_a_core, log_to_stderr, run
     except ImportError as fault:
         raise UsageError(f"this needs {fault.name}: pip install 'vividhead[serve]'") from fault
     portraits = {path.stem: path for path in asked.portrait}
@@ -73,6 +77,7 @@ def _serve(asked: argparse.Namespace) -> int:
     )  # fmt: skip
     if serving.audit_log is not None:
         check_audit_log(serving.audit_log)
+    check_port(serving.host, serving.port)
     leave_a_core()
     model = chosen_model(asked)
     log_to_stderr()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +60,18 @@ def check_audit_log(path: Path) -> None:
         path.open("a", encoding="utf-8").close()
     except OSError as fault:
         raise UsageError(f"--audit-log {path} cannot be written: {fault.strerror}") from fault
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise UsageError where nobody could listen: better than after the model was made ready and measured."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as place:
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind((host, port))
+    except OSError as fault:
+        why = fault.strerror or str(fault)
+        raise UsageError(f"nobody can listen at {host}, port {port}: {why}; --port 0 takes any that is free") from fault
 
 
 def access_for(serving: Serving) -> Access:
