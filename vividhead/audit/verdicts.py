@@ -4,7 +4,6 @@ N clips, R rules of the policy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -103,17 +102,9 @@ def score_parts(
     ids = tables.stored("clips", "clip_id") if tables.has("clips") else []
     streams = {score: _Stream(tables, score, clip_ids, ids, named, also, at_once) for score, named in fields.items()}
 
-    def part(begin: int) -> tuple[slice, dict[str, ScoreColumns]]:
+    for begin in range(0, len(clip_ids), at_once):
         rows = slice(begin, min(begin + at_once, len(clip_ids)))
-        return rows, {score: stream.part(rows) for score, stream in streams.items()}
-
-    with ThreadPoolExecutor(1) as reader:  # the next part is read while this one is judged
-        coming = None
-        for begin in range(0, len(clip_ids), at_once):
-            now = coming.result() if coming is not None else part(begin)
-            after = begin + at_once
-            coming = reader.submit(part, after) if after < len(clip_ids) else None
-            yield now
+        yield rows, {score: stream.part(rows) for score, stream in streams.items()}
 
 
 class _Stream:
