@@ -17,7 +17,7 @@ from vividhead.ledger import Ledger
 from vividhead.metrics import HELP, Meter, core_hours, served
 from vividhead.progress import Progress
 
-DEPLOY = Path(__file__).parent.parent / "deploy"
+DEPLOY = Path(__file__).parent.parent / "docs/deploy"
 
 
 @pytest.fixture

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from vividhead.chain import Chain, Failure, Unit
 
 
+def _peak_mb() -> float:
+    """The most memory that this process held; `ru_maxrss` would begin with what its parent held at the start."""
+    told = Path("/proc/self/status")
+    if not told.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    (line,) = (line for line in told.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1000
+
+
 class Clocked(Progress):
     """Notes when the parts of a run began, and what the driver had spent by then."""
 
@@ -36,7 +45,7 @@ class Clocked(Progress):
         """A moment: wall and CPU seconds since the start; units, commits and the peak of memory so far."""
         self.marks[what] = {
             "wall_s": wall_s - self.began[0], "cpu_s": cpu_s - self.began[1], "units": self.units,
-            "commits": self.commits, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+            "commits": self.commits, "peak_mb": _peak_mb(),
         }  # fmt: skip
 
     def footage(self, chain: "Chain", units: "Sequence[Unit]") -> None:

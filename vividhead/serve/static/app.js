@@ -110,7 +110,7 @@ async function takeAudio(file) {
 async function toggleMicrophone() {
   if (microphone) { stopMicrophone(); return; }
   if (!navigator.mediaDevices) {
-    state("Browsers give a microphone to pages of this machine and of https:// alone: put TLS before the server.");
+    state("Browsers give a microphone to pages of this machine and to those that come by HTTPS: put TLS before the server.");
     return;
   }
   let stream;
