@@ -90,7 +90,7 @@ class Tables:
                 pre_buffer=self.folder is None,  # all at once: few requests, and much memory
             ) as file:  # fmt: skip
                 held: list[pa.RecordBatch] = []
-                for batch in file.iter_batches(rows, columns=list(columns), use_threads=True):
+                for batch in file.iter_batches(rows, columns=list(columns), use_threads=False):
                     held.append(batch)
                     table = pa.Table.from_batches(held)
                     while len(table) >= rows:
