@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vividhead.chain import Chain, Job, measure_key, scan_key
+from vividhead.chain import Chain
 from vividhead.ledger import Ledger
 from vividhead.measure import Measured
 from vividhead.pipeline import Measure, Pipeline
@@ -14,6 +14,7 @@ from vividhead.policy import Policy, Rule
 from vividhead.records import Clip, Listed, Measurement, Segment, Source, Stretch
 from vividhead.scan import Scan
 from vividhead.score import score_class
+from vividhead.units import Job, measure_key, scan_key
 
 SCORES = ("framing", "sharpness", "identity")
 """A cheap score, a dearer one and the dearest."""

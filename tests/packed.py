@@ -8,13 +8,13 @@ import numpy as np
 from av import VideoFrame
 from hand_made import PIPELINE, Written, make_clip, make_source, policy, rows_of
 
-from vividhead.chain import pack_key
 from vividhead.dataset import run_toml
 from vividhead.media import ClipWriter, EncodeOptions, flac
 from vividhead.plain import npz
 from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.shards import tar_bytes
+from vividhead.units import pack_key
 
 SIDE = 64
 LENGTHS = (20, 34, 60, 75, 130, 131, 200)

@@ -20,14 +20,15 @@ from hand_made import (
     rows_of,
 )
 
-import vividhead.chain as room
+import vividhead.units as room
 from vividhead import score
-from vividhead.chain import Chain, Failure, Job, Unit, ingest_key, measure_key, pack_key, scan_key
+from vividhead.chain import Chain
 from vividhead.ledger import Ledger
 from vividhead.pipeline import Measure, Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import Clip, Listed, Stretch
 from vividhead.settings import Option, options
+from vividhead.units import Failure, Job, Unit, ingest_key, measure_key, pack_key, scan_key
 
 SEGMENT = make_segment(make_source())
 

@@ -14,7 +14,6 @@ from faults.film import Film
 from faults.trees import commits, copied, segment_of, tree, undo
 
 from vividhead.audit.account import SourceAccount, account, funnel
-from vividhead.chain import Failure, Job, Unit
 from vividhead.cli import main
 from vividhead.contain import Child, Fault
 from vividhead.ledger import Ledger
@@ -23,6 +22,7 @@ from vividhead.pipeline import Pipeline, Run
 from vividhead.plain import utf8
 from vividhead.policy import Policy
 from vividhead.records import Listed
+from vividhead.units import Failure, Job, Unit
 from vividhead.view import open_dataset
 
 LIMITS = "[run]\nattempts = 2\nstall_limit_s = 3.0\nmemory_limit_mb = 600\n"

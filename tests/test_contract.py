@@ -9,7 +9,6 @@ from hand_made import FACE_AT_LEAST, Written, make_clip, rows_of
 from jsonschema import Draft202012Validator, ValidationError
 
 from vividhead.audit.account import account
-from vividhead.chain import Failure, pack_key
 from vividhead.contract import differences, main
 from vividhead.dataset import SCHEMA_VERSION, run_toml
 from vividhead.manifest import CLIPS, DECISIONS, MANIFEST, MEASUREMENTS, SEGMENTS, SOURCES, arrow_type
@@ -19,6 +18,7 @@ from vividhead.records import Stretch
 from vividhead.schemas import schemas
 from vividhead.score import score_class, score_names
 from vividhead.shipped import shipped
+from vividhead.units import Failure, pack_key
 from vividhead.view import Dataset, open_dataset
 
 MANIFESTS = shipped("manifests")

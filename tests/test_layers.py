@@ -25,6 +25,8 @@ LAYERS = {
     5: "ledger cascade pack",
     5.1: "revoked at_work labels through sheets",
     5.2: "measure dataset",
+    5.3: "units",
+    5.35: "segment_state",
     5.4: "chain",
     5.6: "stages contain fit_lip_sync",
     6: "run_local shard_set",

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hand_made import PIPELINE, Written, make_clip, rows_of
 
-from vividhead.chain import Failure, Unit, pack_key
 from vividhead.contain import Fault
 from vividhead.main_job import _Settler
 from vividhead.progress import Progress
+from vividhead.units import Failure, Unit, pack_key
 
 
 class Heard(Progress):

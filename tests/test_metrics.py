@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from hand_made import Written, make_clip, make_source, rows_of
 
-from vividhead.chain import Failure, Unit, pack_key
 from vividhead.contain import Fault, Spent
 from vividhead.errors import UsageError
 from vividhead.ledger import Ledger
 from vividhead.metrics import HELP, Meter, core_hours, served
 from vividhead.progress import Progress
+from vividhead.units import Failure, Unit, pack_key
 
 DEPLOY = Path(__file__).parent.parent / "docs/deploy"
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vividhead import records
-from vividhead.chain import Failure, Unit
 from vividhead.measure import Measured
 from vividhead.plain import from_plain, npz, to_plain, utf8
 from vividhead.records import Clip, Measurement, Reason, Segment
 from vividhead.scan import Scan
 from vividhead.track import Look
+from vividhead.units import Failure, Unit
 
 RECORDS = [value for value in vars(records).values() if isinstance(value, type) and is_dataclass(value)] + [
     Scan,

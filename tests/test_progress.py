@@ -7,9 +7,10 @@ import pytest
 from hand_made import Written, make_clip, make_source, rows_of
 
 import vividhead.progress as room
-from vividhead.chain import Chain, Failure, Unit
+from vividhead.chain import Chain
 from vividhead.contain import Fault
 from vividhead.progress import LINE_EVERY_S, Progress
+from vividhead.units import Failure, Unit
 
 
 class Clock:
@@ -49,7 +50,7 @@ def chain(tmp_path: Path) -> tuple[Chain, list[Unit]]:
 
 
 def room_key(written: Written, clip_id: str) -> str:
-    from vividhead.chain import pack_key
+    from vividhead.units import pack_key
 
     return pack_key(clip_id, written.pipeline)
 

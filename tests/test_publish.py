@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from hand_made import PIPELINE, SCORES, Written, face_at_least, make_clip, make_source, policy, rows_of
 
-from vividhead.chain import Chain, Failure, Job, ingest_key, pack_key
+from vividhead.chain import Chain
 from vividhead.ledger import Ledger
 from vividhead.manifest import read
 from vividhead.plain import to_plain
 from vividhead.policy import Policy
 from vividhead.publish import publish
 from vividhead.records import Clip, Listed, Stretch
+from vividhead.units import Failure, Job, ingest_key, pack_key
 
 Rows = list[dict[str, Any]]
 

@@ -7,7 +7,6 @@ import pytest
 from hand_made import Written, make_clip, make_row, make_source
 
 import vividhead.reproduce as room
-from vividhead.chain import Failure, Job, Unit, load_segment, measure_key, more_key
 from vividhead.dataset import claim, pipeline_digest
 from vividhead.errors import DatasetError, MediaError, UsageError
 from vividhead.ledger import Ledger
@@ -15,6 +14,8 @@ from vividhead.pipeline import load_pipeline
 from vividhead.plain import to_plain
 from vividhead.policy import load_policy
 from vividhead.reproduce import forget, reproduce
+from vividhead.segment_state import load_segment
+from vividhead.units import Failure, Job, Unit, measure_key, more_key
 
 PIPELINE = load_pipeline()
 POLICY = load_policy("talking-head", PIPELINE.measure.scores)

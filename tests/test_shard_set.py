@@ -20,7 +20,7 @@ import pytest
 from hand_made import PIPELINE, Written, face_at_least, make_clip, make_row, make_segment, make_source, rows_of
 
 import vividhead.shard_set as room
-from vividhead.chain import Chain, ingest_key, pack_key
+from vividhead.chain import Chain
 from vividhead.errors import DatasetError, StorageError
 from vividhead.manifest import MEMBERS, read
 from vividhead.plain import to_plain
@@ -28,6 +28,7 @@ from vividhead.policy import Policy
 from vividhead.records import Clip, Listed
 from vividhead.shard_set import packed_keys, publish_shards, sample_json
 from vividhead.shards import END, index, tar_bytes
+from vividhead.units import ingest_key, pack_key
 
 EVERY, MOST, SOME, FEW = (face_at_least(px) for px in (100, 130, 150, 170))
 """Policies that keep the clips whose faces are of that height: all ten, seven, five, three."""

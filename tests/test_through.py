@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from hand_made import Written, face_at_least, make_clip, policy, rows_of
 
-from vividhead.chain import Chain, Job, end_basis, ingest_key, measure_key, pack_key, scan_key
+from vividhead.chain import Chain
 from vividhead.plain import to_plain
 from vividhead.records import Clip
 from vividhead.revoked import Revoked
 from vividhead.through import Ended, Through, forget_all
+from vividhead.units import Job, end_basis, ingest_key, measure_key, pack_key, scan_key
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def test_other_filters_and_revocations_remember_nothing_of_these(
     other = Job(dataset=str(written.dataset), pipeline=written.pipeline, policy=face_at_least(5))
     before = end_basis(job)
     assert end_basis(other) != before
-    monkeypatch.setattr("vividhead.chain.all_revoked", lambda _: Revoked((), {}, ("an order",)))
+    monkeypatch.setattr("vividhead.units.all_revoked", lambda _: Revoked((), {}, ("an order",)))
     assert end_basis(job) != before
 
 

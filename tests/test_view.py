@@ -9,13 +9,13 @@ import pytest
 from hand_made import PIPELINE, Written, make_clip, make_source, policy, rows_of
 
 import vividhead
-from vividhead.chain import pack_key
 from vividhead.dataset import run_toml
 from vividhead.errors import DatasetError
 from vividhead.manifest import MANIFEST, MEMBERS, SOURCES, parquet, read, table
 from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.shards import tar_bytes
+from vividhead.units import pack_key
 from vividhead.view import Dataset, open_dataset
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vividhead.audit.account import account
-from vividhead.chain import Chain, Job, Unit
+from vividhead.chain import Chain
 from vividhead.errors import MediaError, VividHeadError
 from vividhead.faces import hushed
 from vividhead.ingest import find
@@ -25,6 +25,7 @@ from vividhead.media.transcode import looped, plain_decode_cpu_s
 from vividhead.pipeline import load_pipeline
 from vividhead.policy import load_policy
 from vividhead.stages import run_unit
+from vividhead.units import Job, Unit
 from vividhead.view import open_dataset
 
 STAGES = ("ingest", "scan", "measure", "pack")

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from vividhead.bench import STAGES, File, costs_of, plain_decode_s, warm_up
-from vividhead.chain import Job
 from vividhead.errors import MediaError, VividHeadError
 from vividhead.faces import hushed
 from vividhead.ingest import find
@@ -21,6 +20,7 @@ from vividhead.ledger import Ledger
 from vividhead.media.transcode import as_720p, laid_end_to_end
 from vividhead.pipeline import load_pipeline
 from vividhead.policy import load_policy
+from vividhead.units import Job
 
 SHARES = {"kept": 0.08, "rejected after decode": 0.32, "rejected at scan": 0.60}
 """Part of the film's seconds, by what becomes of them."""

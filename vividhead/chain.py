@@ -6,266 +6,33 @@ ingest ─▶ (duplicates) ─▶ per segment: scan ─▶ measure ─▶ more �
 """
 
 import hashlib
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
-from vividhead import score
 from vividhead.cascade import is_known, wants_more
-from vividhead.clips import GEOMETRY_VERSION
 from vividhead.ingest import mark_duplicates, segments
 from vividhead.ledger import Ledger
-from vividhead.measure import Measured
-from vividhead.pipeline import Needs, Pipeline, Run, digest_of
 from vividhead.plain import from_plain
-from vividhead.policy import Policy, judge
-from vividhead.records import GRID_FPS, Clip, Decision, Listed, Measurement, Reason, Segment, Source
+from vividhead.policy import judge
+from vividhead.records import Clip, Decision, Listed, Reason, Segment, Source
 from vividhead.revoked import CODE, SOURCE_CODE, all_revoked
-from vividhead.scan import Scan
+from vividhead.segment_state import Segments, SegmentState, by_segment, load_segment
 from vividhead.through import Ended, Through
-
-STAGE_VERSION = {"ingest": 1, "scan": 1, "measure": 1, "pack": 1}
-"""Raise one when that stage's code may give another result for the same input."""
-
-LOOKS = "looks"
-"""The part of a `measure` commit that says where the detector looked; older commits hold it in their record."""
-
-Stage = Literal["ingest", "scan", "measure", "more", "pack"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What every unit of a run needs to know. Travels to workers as plain values."""
-
-    dataset: str
-    pipeline: Pipeline
-    policy: Policy
-    here: str | None = None
-    """The folder that relative uris start from: where the run was begun. None: the process's own."""
-    entry: str = "vividhead.stages:run_unit"
-    """The function that runs a unit, `module:name`; tests inject faults here."""
-
-    @property
-    def limits(self) -> Run:
-        """What a unit may take before it is given up."""
-        return self.pipeline.run
-
-    @property
-    def needs(self) -> dict[str, Needs]:
-        """What a unit of each stage reserves on a cluster."""
-        needs = self.pipeline.resources
-        stages = {"ingest": needs.ingest, "scan": needs.scan, "measure": needs.measure, "pack": needs.pack}
-        return {**stages, "more": needs.measure}
-
-    def where_to_lower(self, stage: str) -> str:
-        """What a user changes for a stage to reserve less."""
-        return f"[resources.{'measure' if stage == 'more' else stage}] of the pipeline file"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """The unit of work, retry and commit."""
-
-    stage: Stage
-    key: str
-    """Its name in the ledger: made of all that its result depends on."""
-    listed: Listed
-    source: Source | None = None
-    segment: Segment | None = None
-    stamp: str | None = None
-    """`ingest_key` of the file as it was hashed: it must be the same before and after the work. None: not compared."""
-    clip_ids: tuple[str, ...] = ()
-    """The clips that `more` and `pack` are about."""
-
-    @property
-    def seconds(self) -> float:
-        """Footage it covers."""
-        if self.segment is None:
-            return 0.0
-        return (self.segment.end_frame - self.segment.start_frame) / GRID_FPS
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a unit has no result. `transient`: tried again by the next run, not written to the ledger."""
-
-    code: str
-    detail: str
-    transient: bool = False
-
-
-def ingest_key(listed: Listed, pipeline: Pipeline) -> str:
-    """Of the uri, its size, time of change and readability: an unchanged file is not hashed again."""
-    try:
-        stat = Path(listed.uri).stat()
-        seen = f"{stat.st_size}:{stat.st_mtime_ns}:{os.access(listed.uri, os.R_OK)}"
-    except OSError as fault:
-        seen = type(fault).__name__
-    text = f"{listed.uri}|{seen}|{digest_of(pipeline.ingest)}|{STAGE_VERSION['ingest']}"
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32]
-
-
-def scan_key(segment: Segment, pipeline: Pipeline) -> str:
-    """Of the segment and the options that say where speech and faces are."""
-    digest = digest_of(
-        pipeline.scan, str(pipeline.clips.min_s), pipeline.track.detector_width_px, STAGE_VERSION["scan"]
-    )
-    return f"{segment.segment_id}-{segment.end_frame:07d}-{digest}"
-
-
-def measure_key(segment: Segment, pipeline: Pipeline) -> str:
-    """Not of the policy nor of the scores: what they leave out is added by `more`."""
-    digest = digest_of(
-        scan_key(segment, pipeline), pipeline.track, pipeline.clips, pipeline.pack.side_px,
-        GEOMETRY_VERSION, STAGE_VERSION["measure"], *_how_measured(pipeline),
-    )  # fmt: skip
-    return f"{segment.segment_id}-{digest}"
-
-
-def _how_measured(pipeline: Pipeline) -> tuple[int, ...]:
-    """Options of scores that change their numbers, where such a score is taken and the option is not the usual one."""
-    every = pipeline.measure.syncnet_every_frames
-    return (every,) if every != 1 and "lip_sync_syncnet" in pipeline.measure.scores else ()
-
-
-def more_key(base: str, asked: Iterable[str]) -> str:
-    """Of the measure unit it adds to and of what is missing there."""
-    return f"{base}.{hashlib.sha256('|'.join(sorted(asked)).encode()).hexdigest()[:16]}"
-
-
-def pack_key(clip_id: str, pipeline: Pipeline) -> str:
-    """Of the clip and how it is encoded."""
-    p = pipeline.pack
-    keeping = [_made_by(name) for name in sorted(pipeline.measure.scores) if keeps_arrays(name)]
-    digest = digest_of(p.side_px, p.crf, p.preset, p.gop_frames, p.aac_kbps, STAGE_VERSION["pack"], *keeping)
-    return f"{clip_id}-{digest}"
-
-
-def _made_by(name: str) -> str:
-    """Score, its version, and the fetched model behind it if there is one."""
-    parts = (name, str(score.score_class(name).version), score.model_in_use(name))
-    return ":".join(part for part in parts if part)
-
-
-def end_basis(job: Job) -> str:
-    """Of all but a segment's own commits that decides whether it is through and what of it is kept."""
-    options = job.pipeline.measure
-    versions = [_made_by(name) for name in sorted(options.scores)]
-    orders = all_revoked(Path(job.dataset)).orders
-    return digest_of(job.policy.digest, str(options.exhaustive), pack_key("", job.pipeline), *versions, *orders)
-
-
-def keeps_arrays(name: str) -> bool:
-    """Does the score store arrays with the clip, so that they are part of what is packed?"""
-    return score.score_class(name).keep is not score.Score.keep
-
-
-def is_encoded(ledger: Ledger, key: str) -> bool:
-    """Are the bytes of the pack unit `key` in the ledger? A part without its record is a killed writer's."""
-    record = ledger.read("pack", key)
-    return record is not None and "failed" not in record and ledger.part("pack", key, "tar").is_file()
-
-
-@dataclass(slots=True)
-class SegmentState:
-    """Everything the ledger knows of one segment."""
-
-    segment: Segment
-    source: Source
-    scan: Scan | None = None
-    measured: Measured | None = None
-    rows: dict[str, dict[str, Measurement]] = field(default_factory=dict)
-    """clip_id → score → row; the newest answer of each."""
-    array_parts: list[tuple[str, str, frozenset[tuple[str, str]]]] = field(default_factory=list)
-    """Stage and key of commits with arrays, and the (clip_id, score) that each measured by the present version."""
-    failure: Failure | None = None
-    clip_failures: dict[str, Failure] = field(default_factory=dict)
-    """clip_id → why what was still missing of it, scores or media, could not be made."""
-
-    @property
-    def clips(self) -> Sequence[Clip]:
-        return self.measured.clips if self.measured is not None else ()
-
-
-def load_segment(
-    ledger: Ledger,
-    segment: Segment,
-    source: Source,
-    pipeline: Pipeline,
-    *,
-    looks: bool = True,
-    more: Sequence[str] | None = None,
-) -> SegmentState:
-    """Read a segment's commits and merge later measurements into the first.
-
-    Without `looks` those are left out: they are most of a record. `more` names the later commits, where that is known.
-    """
-    state = SegmentState(segment, source)
-    record = ledger.read("scan", scan_key(segment, pipeline))
-    if record is None or _failed(state, record):
-        return state
-    state.scan = from_plain(Scan, record["scan"])
-    base = measure_key(segment, pipeline)
-    record = ledger.read("measure", base)
-    if record is None or _failed(state, record):
-        return state
-    if not looks:
-        record["measured"]["looks"] = ()
-    elif "looks" not in record["measured"]:
-        record["measured"]["looks"] = json.loads(ledger.part("measure", base, LOOKS).read_bytes())
-    state.measured = from_plain(Measured, record["measured"])
-    state.array_parts.append(("measure", base, _known(state.measured.measurements)))
-    for row in state.measured.measurements:
-        state.rows.setdefault(row.clip_id, {})[row.score] = row
-    for key in ledger.keys("more", f"{base}.") if more is None else more:
-        record = ledger.read("more", key)
-        if record is None or "failed" in record:
-            continue
-        rows = [from_plain(Measurement, data) for data in record["measurements"]]
-        state.array_parts.append(("more", key, _known(rows)))
-        for row in rows:
-            if not is_known(state.rows[row.clip_id].get(row.score)):
-                state.rows[row.clip_id][row.score] = row
-    return state
-
-
-def _by_segment(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Keys of `more` units by the measure unit that they add to, each in order."""
-    out: dict[str, list[str]] = {}
-    for key in keys:
-        out.setdefault(key.rsplit(".", 1)[0], []).append(key)
-    return out
-
-
-def _known(rows: Iterable[Measurement]) -> frozenset[tuple[str, str]]:
-    return frozenset((row.clip_id, row.score) for row in rows if is_known(row))
-
-
-def _failed(state: SegmentState, record: Mapping[str, Any]) -> bool:
-    if "failed" in record:
-        state.failure = from_plain(Failure, record["failed"])
-    return "failed" in record
-
-
-class Segments(Mapping[str, SegmentState]):
-    """A run's segments, each read from the ledger when it is asked for: a day of clips fits into memory, a year not."""
-
-    def __init__(self, read: Callable[[Segment, Source], SegmentState]) -> None:
-        self._read = read
-        self.placed: dict[str, tuple[Segment, Source]] = {}
-
-    def __getitem__(self, segment_id: str) -> SegmentState:
-        return self._read(*self.placed[segment_id])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.placed)
-
-    def __len__(self) -> int:
-        return len(self.placed)
+from vividhead.units import (
+    Failure,
+    Job,
+    Stage,
+    Unit,
+    ingest_key,
+    is_encoded,
+    made_by,
+    measure_key,
+    more_key,
+    pack_key,
+    scan_key,
+)
 
 
 class Chain:
@@ -311,7 +78,7 @@ class Chain:
         `packed` names the pack keys whose bytes are at hand.
         """
         self._packable = set(packed)
-        self._more = _by_segment(self.ledger.keys("more"))
+        self._more = by_segment(self.ledger.keys("more"))
         there = {stage: self.ledger.names(stage) for stage in ("scan", "measure", "pack")} if self._through else {}
         found = [self._source(entry) for entry in self.listed]
         self.sources = [self._unless_revoked(source) for source in mark_duplicates(found)]
@@ -423,7 +190,7 @@ class Chain:
     def _missing(self, state: SegmentState, clip_id: str) -> list[str]:
         """The clip's scores that are not known by their present version and model."""
         names = [n for n in self.job.pipeline.measure.scores if not is_known(state.rows[clip_id].get(n))]
-        return [f"{clip_id}:{_made_by(name)}" for name in names]
+        return [f"{clip_id}:{made_by(name)}" for name in names]
 
     def _in_vain(self, key: str) -> Failure | None:
         """A failure where all that was missing has been measured, and still is not known: it would go on for ever."""

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from vividhead.chain import Failure
 from vividhead.errors import MediaError, StorageError
 from vividhead.ledger import storage_error
 from vividhead.pipeline import Run
+from vividhead.units import Failure
 
 TRANSIENT = frozenset({"failed.changed", "failed.vanished", "failed.no_permission"})
 """Failures that the outside world may mend: not written to the ledger, tried again by the next run."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vividhead import manifest
-from vividhead.chain import Chain, Failure, Job, Unit, end_basis
+from vividhead.chain import Chain
 from vividhead.contain import Fault, Outcome, Spent
 from vividhead.dataset import claim, note_run, refuse_strangers
 from vividhead.errors import DatasetError, UsageError
@@ -26,6 +26,7 @@ from vividhead.records import Listed
 from vividhead.score import require_models
 from vividhead.shard_set import packed_keys
 from vividhead.through import Through
+from vividhead.units import Failure, Job, Unit, end_basis
 
 
 @dataclass(slots=True)

@@ -23,8 +23,9 @@ from vividhead.records import GRID_FPS
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vividhead.chain import Chain, Failure, Unit
+    from vividhead.chain import Chain
     from vividhead.contain import Outcome, Spent
+    from vividhead.units import Failure, Unit
 
 KEEP_EVERY_S = 60.0
 HELP = {

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Self, TextIO
 from vividhead.records import GRID_FPS
 
 if TYPE_CHECKING:
-    from vividhead.chain import Chain, Failure, Unit
+    from vividhead.chain import Chain
     from vividhead.contain import Fault, Outcome, Spent
+    from vividhead.units import Failure, Unit
 
 LINE_EVERY_S = 10.0
 

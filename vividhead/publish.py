@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vividhead import score
-from vividhead.chain import Chain, Failure, SegmentState
+from vividhead.chain import Chain
 from vividhead.manifest import (
     CLIPS,
     DECISIONS,
@@ -24,8 +24,10 @@ from vividhead.manifest import (
 )
 from vividhead.plain import to_plain
 from vividhead.records import Clip, Decision, Measurement, Source
+from vividhead.segment_state import SegmentState
 from vividhead.shard_set import publish_shards
 from vividhead.sheets import Sheet
+from vividhead.units import Failure
 
 
 def publish(dataset: Path, chain: Chain, finished: bool, packed_only: bool = False) -> None:

@@ -4,7 +4,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from vividhead.chain import Job, Unit
 from vividhead.dataset import read_run
 from vividhead.errors import UsageError
 from vividhead.ledger import Ledger
@@ -12,6 +11,7 @@ from vividhead.pipeline import load_pipeline
 from vividhead.plain import from_plain
 from vividhead.policy import load_policy
 from vividhead.stages import run_unit
+from vividhead.units import Job, Unit
 
 
 def _failed_unit(dataset: Path, name: str) -> tuple[str, str, Unit, str | None]:

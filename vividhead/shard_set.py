@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from vividhead import score
-from vividhead.chain import Chain, SegmentState, pack_key
+from vividhead.chain import Chain
 from vividhead.errors import DatasetError
 from vividhead.ledger import Ledger, storage_error, sync_folder, write_atomically
 from vividhead.manifest import MANIFEST, MEMBERS, Column, clip_row, parquet, schema, score_columns
@@ -25,8 +25,10 @@ from vividhead.pipeline import Pipeline
 from vividhead.plain import to_plain
 from vividhead.records import GRID_FPS, SAMPLE_RATE_HZ, Clip, Measurement, Source
 from vividhead.revoked import Tombstone
+from vividhead.segment_state import SegmentState
 from vividhead.shards import BLOCK, END, Place, index, tar_bytes, tar_size, verified
 from vividhead.sheets import Rows, told
+from vividhead.units import pack_key
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vividhead.chain import LOOKS, Job, SegmentState, Unit, ingest_key, is_encoded, load_segment, pack_key
 from vividhead.errors import MediaError, StorageError
 from vividhead.ingest import examine
 from vividhead.ledger import Ledger
@@ -17,6 +16,8 @@ from vividhead.measure import Measured, Work, measure_more, measure_segment
 from vividhead.pack import encode_clips
 from vividhead.plain import npz, to_plain
 from vividhead.scan import scan
+from vividhead.segment_state import SegmentState, load_segment
+from vividhead.units import LOOKS, Job, Unit, ingest_key, is_encoded, pack_key
 
 Beat = Callable[[], None]
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vividhead import manifest
-from vividhead.chain import Chain, Job
+from vividhead.chain import Chain
 from vividhead.dataset import read_run
 from vividhead.errors import DatasetError
 from vividhead.ledger import Ledger
@@ -16,6 +16,7 @@ from vividhead.plain import from_plain, utf8
 from vividhead.policy import Policy, load_policy
 from vividhead.records import Listed, Source
 from vividhead.settings import written
+from vividhead.units import Job
 
 OF_THE_LIST = ("given_id", "licence", "consent", "language", "attributes")
 """What a source list says of a source; it may have changed since the file was read."""

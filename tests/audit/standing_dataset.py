@@ -7,7 +7,6 @@ import numpy as np
 from hand_made import SCORES, Written, make_clip, make_source, rows_of
 from packed import SIDE, media
 
-from vividhead.chain import ingest_key, measure_key, pack_key
 from vividhead.dataset import run_toml
 from vividhead.pipeline import load_pipeline
 from vividhead.plain import npz, to_plain
@@ -15,6 +14,7 @@ from vividhead.policy import load_policy
 from vividhead.publish import publish
 from vividhead.records import Listed
 from vividhead.shards import tar_bytes
+from vividhead.units import ingest_key, measure_key, pack_key
 
 LENGTHS = (20, 24, 28, 32, 36, 40)
 FACES_PX = (170, 180, 190, 200, 210, 150)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from vividhead.chain import Job, Unit
+from vividhead.units import Job, Unit
 
 ENTRY = "faults.entries:run_unit"
 PLAN = "VIVIDHEAD_FAULTS"

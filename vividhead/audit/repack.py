@@ -10,7 +10,6 @@ from vividhead.audit.clips import named_policy, own_policy, stored_policies
 from vividhead.audit.rejudge import rejudge
 from vividhead.audit.revoke import digests, finish_begun
 from vividhead.audit.tables import Tables
-from vividhead.chain import Unit
 from vividhead.dataset import note_run, read_run
 from vividhead.errors import DatasetError, VividHeadError
 from vividhead.ledger import Ledger, sole_writer
@@ -22,6 +21,7 @@ from vividhead.publish import publish
 from vividhead.settings import written
 from vividhead.shard_set import packed_keys
 from vividhead.standing import StandingChain, stored_pipeline
+from vividhead.units import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,14 @@ from typing import Any
 
 from vividhead.audit.revoke import finish_begun
 from vividhead.audit.verify import verify
-from vividhead.chain import Chain, pack_key
+from vividhead.chain import Chain
 from vividhead.dataset import SCHEMA_VERSION, note_run, read_run
 from vividhead.ledger import Ledger, sole_writer
 from vividhead.publish import publish
 from vividhead.shard_set import packed_keys
 from vividhead.shards import index, verified
 from vividhead.standing import StandingChain, stored_pipeline, stored_policy
+from vividhead.units import pack_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 from vividhead.audit.account import SourceAccount, account
-from vividhead.chain import Job, Unit
 from vividhead.ledger import Ledger
 from vividhead.main_job import curate
 from vividhead.manifest import MEMBERS
@@ -27,6 +26,7 @@ from vividhead.progress import Progress
 from vividhead.records import Clip, Measurement
 from vividhead.score import SPENT_S, loaded_score
 from vividhead.stages import run_unit
+from vividhead.units import Job, Unit
 from vividhead.view import open_dataset
 
 LEAST_FILES = 5

@@ -20,7 +20,8 @@ from vividhead.scale.simulated import ENTRY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vividhead.chain import Chain, Failure, Unit
+    from vividhead.chain import Chain
+    from vividhead.units import Failure, Unit
 
 
 def _peak_mb() -> float:

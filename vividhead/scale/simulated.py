@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vividhead.cascade import in_cost_order
-from vividhead.chain import Job, Unit, load_segment, pack_key
 from vividhead.ledger import Ledger
 from vividhead.measure import Measured
 from vividhead.plain import to_plain
@@ -22,10 +21,12 @@ from vividhead.policy import Policy, broken_hard
 from vividhead.records import GRID_FPS, Clip, Listed, Measurement, Segment, Source, Stretch
 from vividhead.scan import Scan
 from vividhead.score import score_class
+from vividhead.segment_state import load_segment
 from vividhead.shards import tar_bytes
 from vividhead.stages import commit_measured
 from vividhead.testing.large_dataset import SPREAD
 from vividhead.track import Look
+from vividhead.units import Job, Unit, pack_key
 
 ENTRY = "vividhead.scale.simulated:run_unit"
 SOURCE_S = 600
